@@ -1,0 +1,94 @@
+"""The words that every room of the house uses: images, features, losses, solutions.
+
+An *image* is a float tensor (N, 3, H, W): sRGB as stored in files (not linear light), channels R, G, B, range [0, 1].
+*Features* map a layer's name to a tensor (N, C, h, w); the name "input" stands for the image itself.
+Letters in shape comments: N batch, C channels, H W pixels, h w cells of a feature map, P = h*w positions.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+
+from torch import Tensor
+
+Image = Tensor
+Features = Mapping[str, Tensor]
+Reason = Literal["budget", "converged", "stalled", "diverged", "interrupted"]
+T = TypeVar("T")
+
+
+class Loss(NamedTuple):
+    """What an objective returns: the scalar to differentiate, and its weighted, detached parts for logs and plots."""
+
+    total: Tensor  # ()
+    parts: Mapping[str, Tensor]  # each ()
+
+
+class StyleLoss(Protocol[T]):
+    """A distance between two feature maps as sets of positions, or to a target made from them."""
+
+    def fit(self, style: Tensor, content: Tensor, weights: Tensor | None = None) -> T:
+        """Summarise the style's features (1, C, h, w) once, detached. `content` has the result's shape (1, C, h', w').
+
+        `weights` (1, 1, h, w), non-negative: a soft mask over the style's positions.
+        """
+        ...
+
+    def __call__(self, features: Tensor, target: T, weights: Tensor | None = None) -> Tensor:
+        """The loss () of `features` (1, C, h', w'), a mean over positions; `weights` (1, 1, h', w') a soft mask."""
+        ...
+
+
+class Network(Protocol):
+    """A loss network: an image in, named features out. It computes no layer below the deepest one asked for."""
+
+    name: str
+    layers: tuple[str, ...]
+
+    def __call__(self, image: Image, layers: tuple[str, ...]) -> dict[str, Tensor]: ...
+
+    def minimum_px(self, layers: tuple[str, ...]) -> int:
+        """The smallest height or width of an image for which these layers can be computed."""
+        ...
+
+
+Evaluate = Callable[[Tensor], tuple[Tensor, Tensor]]  # x -> loss (), gradient (like x), both detached
+
+
+class State(Protocol):
+    """Where an optimiser stands. What else it holds is its own business, as long as it is tensors and numbers."""
+
+    x: Tensor  # the current iterate
+    average: Tensor | None  # what the optimiser would deliver instead of the best iterate seen
+    reason: Literal["converged", "stalled", "diverged"] | None  # set when it cannot go on
+
+
+class Optimizer(Protocol):
+    """One iteration after another; `evaluate` may raise to end the run in the middle of one."""
+
+    def start(self, x: Tensor) -> Any: ...
+
+    def step(self, evaluate: Evaluate, state: Any) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """One evaluation, as callbacks see it. `image` is the iterate, unclamped and not a copy: clone what you keep."""
+
+    evaluation: int  # 1, 2, ... within this scale
+    evaluations: int  # this scale's budget
+    size_px: int  # longest side
+    loss: Tensor  # (), detached: float() of it waits for the device
+    parts: Mapping[str, Tensor]
+    seconds: float  # since the scale began
+    image: Image
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The delivered image, clamped to [0, 1], and the loss of exactly that image."""
+
+    image: Image
+    loss: float
+    evaluations: int
+    reason: Reason
