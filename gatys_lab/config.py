@@ -1,0 +1,39 @@
+"""Every default in one place. Frozen values; no torch here, so that `--help` is instant."""
+
+from dataclasses import dataclass, field
+
+STYLE_LAYERS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
+CONTENT_LAYERS = {"relu4_2": 1.0}
+
+
+@dataclass(frozen=True)
+class Config:
+    """What `stylize` does where the user says nothing. Sizes are of the longest side, in pixels."""
+
+    size_px: int = 512  # never enlarges the photo
+    style_scale: float = 1.0  # the style's longest side over the result's
+    max_pixels: int = 178_000_000  # of a picture that is read; Pillow's own limit for a decompression bomb
+    network: str = "lite"
+    weights: str | None = None
+    pooling: str = "max"
+    padding: str | None = None  # the weights' own
+    style_loss: str = "gram"
+    style_layers: dict[str, float] = field(default_factory=lambda: dict(STYLE_LAYERS))
+    content_layers: dict[str, float] = field(default_factory=lambda: dict(CONTENT_LAYERS))
+    balance: float = 5.0  # style over content in gradient norm; see objective.balanced
+    content_weight: float | None = None  # raw weights, which exclude balance
+    style_weight: float | None = None
+    tv: float = 0.0
+    tv_kind: str = "l2"
+    optimizer: str = "lbfgs"
+    evaluations: int = 60  # at the final size
+    single_scale: bool = False
+    smallest_px: int = 128  # where coarse to fine begins
+    tolerance: float | None = None
+    init: str = "content"
+    seed: int = 0
+    threads: int | None = None
+    device: str = "auto"
+
+
+DEFAULTS = Config()

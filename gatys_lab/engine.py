@@ -1,0 +1,101 @@
+"""One image, one size: drive an optimiser over the pixels within a budget, and deliver the best image seen.
+
+The budget counts evaluations (one forward and backward of the network), in which optimisers of any kind compare. Its last
+one is spent on the delivered image itself, clamped to [0, 1]: the reported loss is the loss of what is delivered.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from gatys_lab.objective import Fitted
+from gatys_lab.types import Image, Network, Optimizer, Reason, Solution, Step
+
+Callback = Callable[[Step], None]
+
+
+def optimize(
+    image: Image,
+    network: Network,
+    objective: Fitted,
+    optimizer: Optimizer,
+    *,
+    evaluations: int,
+    callbacks: Sequence[Callback] = (),
+    tolerance: float | None = None,
+) -> Solution:
+    """Minimise `objective` from `image` (1, 3, H, W). Ctrl-C ends the run, not the program: see Solution.reason.
+
+    `tolerance`: stop when an iteration changes the image by less, ||x' - x|| / ||x'|| (Li et al. 2017 use 0.005).
+    Raises ValueError if the very first evaluation is not finite or the budget is below 2.
+    """
+    if evaluations < 2:
+        raise ValueError(f"{evaluations} evaluations; wanted at least 2: one step, and the loss of what is delivered")
+    run = _Run(image, network, objective, evaluations, callbacks)
+    reason: Reason = "budget"
+    state = optimizer.start(image)
+    try:
+        while state.reason is None:
+            before = state.x.clone() if tolerance is not None else None
+            state = optimizer.step(run.evaluate, state)
+            if before is not None and _change(before, state.x) < tolerance:
+                state.reason = "converged"
+        reason = state.reason
+    except _BudgetSpent:
+        pass
+    except KeyboardInterrupt:
+        reason = "interrupted"
+    return run.deliver(state.average, reason)
+
+
+class _BudgetSpent(Exception):
+    """Raised out of an optimiser that asks for one evaluation too many."""
+
+
+class _Run:
+    """Counts and watches the evaluations of one run, and remembers the best image."""
+
+    def __init__(
+        self, image: Image, network: Network, objective: Fitted, budget: int, callbacks: Sequence[Callback]
+    ) -> None:
+        self.network, self.objective, self.budget, self.callbacks = network, objective, budget, callbacks
+        self.used, self.began = 0, time.monotonic()
+        self.best = image.detach().clone()
+        self.best_loss = image.new_full((), float("inf"))
+
+    def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if self.used >= self.budget - 1:
+            raise _BudgetSpent
+        leaf = x.detach().requires_grad_()
+        loss = self.objective(self.network(leaf, self.objective.layers))
+        (gradient,) = torch.autograd.grad(loss.total, leaf)
+        total = loss.total.detach()
+        better = total < self.best_loss  # stays on the device: no synchronisation here
+        self.best = torch.where(better, x.detach(), self.best)
+        self.best_loss = torch.where(better, total, self.best_loss)
+        self._report(total, loss.parts, x.detach())
+        return total, gradient
+
+    def deliver(self, average: Tensor | None, reason: Reason) -> Solution:
+        candidates = [self.best] if average is None else [average, self.best]
+        for candidate in candidates:
+            image = candidate.clamp(0, 1)
+            with torch.no_grad():
+                loss = self.objective(self.network(image, self.objective.layers))
+            if torch.isfinite(loss.total):
+                break
+        self._report(loss.total, loss.parts, image)
+        return Solution(image, float(loss.total), self.used, reason)
+
+    def _report(self, total: Tensor, parts: object, image: Image) -> None:
+        self.used += 1
+        seconds = time.monotonic() - self.began
+        step = Step(self.used, self.budget, max(image.shape[2:]), total, parts, seconds, image)  # type: ignore[arg-type]
+        for callback in self.callbacks:
+            callback(step)
+
+
+def _change(before: Tensor, after: Tensor) -> float:
+    return float(torch.linalg.vector_norm(after - before) / torch.linalg.vector_norm(after).clamp_min(1e-12))

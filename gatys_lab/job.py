@@ -1,0 +1,253 @@
+"""The job: two pictures in, one out. Prepared once (so that it can be described before it runs), run coarse to fine."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image as Pillow
+from torch import Tensor
+
+from gatys_lab import catalog, devices
+from gatys_lab.config import DEFAULTS, Config
+from gatys_lab.engine import Callback, optimize
+from gatys_lab.errors import UnknownName
+from gatys_lab.images import Picture, as_image, longest, resize, resize_to, to_pil
+from gatys_lab.objective import Objective, balanced, content, smoothness, style
+from gatys_lab.specs import LossSpec, parse_loss
+from gatys_lab.types import Image, Network, Optimizer, Reason, Step, StyleLoss
+
+log = logging.getLogger(__name__)
+Source = Any  # a path, a PIL image, an array or a tensor: what images.as_image takes
+Losses = str | StyleLoss | LossSpec | Sequence[LossSpec] | Mapping[str | StyleLoss, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One evaluation in a trace. `parts` are weighted and sum to `total`."""
+
+    evaluation: int  # 1, 2, ... over the whole job
+    size_px: int
+    seconds: float  # since the job began
+    total: float
+    parts: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Result:
+    """`image` is a PIL picture with the photo's transparency; `pixels` the same as a tensor (1, 3, H, W) in [0, 1]."""
+
+    image: Pillow.Image
+    pixels: Image
+    loss: float
+    reason: Reason
+    evaluations: int
+    seconds: float
+    trace: tuple[Row, ...]
+
+
+def stylize(photo: Source, painting: Source, *, callbacks: Sequence[Callback] = (), **options: Any) -> Result:
+    """Paint `photo` in the manner of `painting`; `options` are the fields of `gatys_lab.config.Config`.
+
+    Pictures are paths, PIL images, arrays or tensors. `style_loss` is a name, a StyleLoss, or a mapping of either to
+    weights. Callbacks get a `Step` after each evaluation. Raises ValueError or OSError in one line for what cannot be done.
+
+    >>> stylize("photo.jpg", "painting.jpg", style_loss="mmd-gaussian").image.save("out.png")  # doctest: +SKIP
+    """
+    return prepare(photo, painting, **options).run(callbacks)
+
+
+def prepare(photo: Source, painting: Source, **options: Any) -> "Job":
+    """Read the pictures, load the network, check that all fits; nothing is optimised yet."""
+    known = [field.name for field in fields(Config)]
+    for option in options:
+        if option not in known:
+            raise UnknownName(f"no option '{option}'; there are {', '.join(known)}")
+    config = replace(DEFAULTS, **options)
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    device = devices.choose(config.device)
+    photo, painting = (as_image(p) if not _is_path(p) else _read(p, config) for p in (photo, painting))
+    network = catalog.load(
+        "networks", config.network, weights=config.weights, pooling=config.pooling, padding=config.padding
+    ).to(device)
+    job = Job(config, photo, painting, network, catalog.load("optimizers", config.optimizer), _objective(config), device)
+    job.check()
+    return job
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that a run needs, resolved."""
+
+    config: Config
+    photo: Picture
+    painting: Picture
+    network: Network
+    optimizer: Optimizer
+    objective: Objective
+    device: torch.device
+
+    @property
+    def size_px(self) -> int:
+        return min(self.config.size_px, longest(self.photo.image))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Coarse to fine, doubling; where a side would be too small for the deepest layer, coarser ones are left out."""
+        sizes = [self.size_px]
+        while not self.config.single_scale and (half := sizes[0] // 2) >= self.config.smallest_px and self._fits(half):
+            sizes.insert(0, half)
+        return tuple(sizes)
+
+    def check(self) -> None:
+        """Raises ValueError if the pictures are too small for the deepest layer at the final size."""
+        self.network.minimum_px(self.objective.layers)
+        for name, picture, size_px in self._pictures(self.size_px):
+            height, width = _shape(picture.image, size_px)
+            need = self.network.minimum_px(self.objective.layers)
+            if min(height, width) < need:
+                raise ValueError(
+                    f"the {name} is {width} x {height} px at this size; {self.network.name} needs {need} px a side for "
+                    f"these layers: choose a larger size, or shallower layers"
+                )
+
+    def _fits(self, size_px: int) -> bool:
+        need = self.network.minimum_px(self.objective.layers)
+        return all(min(_shape(picture.image, s)) >= need for _, picture, s in self._pictures(size_px))
+
+    def _pictures(self, size_px: int) -> tuple[tuple[str, Picture, int], ...]:
+        return ("photo", self.photo, size_px), ("painting", self.painting, self._style_px(size_px))
+
+    def _style_px(self, size_px: int) -> int:
+        return max(1, round(size_px * self.config.style_scale))
+
+    def run(self, callbacks: Sequence[Callback] = ()) -> Result:
+        """Coarse to fine. Ctrl-C delivers the best picture so far, enlarged to the final size if it was a coarser one."""
+        trace = _Trace()
+        image, solution = None, None
+        try:
+            for size_px in self.sizes:
+                photo = resize(self.photo.image.to(self.device), size_px)
+                image = self._first(photo) if image is None else resize_to(image, photo.shape[2:])
+                solution = self._run_size(image, photo, size_px, [trace, *callbacks])
+                image = solution.image
+                trace.end_of_size()
+                if solution.reason == "interrupted":
+                    break
+                log.info("%d px: %s after %d evaluations", size_px, solution.reason, solution.evaluations)
+        except KeyboardInterrupt:
+            if solution is None:
+                raise
+            solution = replace(solution, reason="interrupted")
+        return self._result(solution, trace)
+
+    def _run_size(self, image: Image, photo: Image, size_px: int, callbacks: Sequence[Callback]) -> Any:
+        painting = resize(self.painting.image.to(self.device), self._style_px(size_px))
+        with torch.no_grad():
+            features = self.network(photo, self.objective.layers_of(style=False))
+            style_features = self.network(painting, self.objective.layers_of(style=True))
+        objective = self.objective.fit(features, style_features)
+        if self.config.content_weight is None and self.config.style_weight is None:
+            objective = balanced(objective, self.network, photo, self.config.seed)
+        return optimize(
+            image,
+            self.network,
+            objective,
+            self.optimizer,
+            evaluations=self.config.evaluations,
+            callbacks=callbacks,
+            tolerance=self.config.tolerance,
+        )
+
+    def _first(self, photo: Image) -> Image:
+        """Where the coarsest size begins: the photo, seeded noise, the painting, or a picture in a file."""
+        if self.config.init == "content":
+            return photo
+        if self.config.init == "noise":
+            return torch.rand(photo.shape, generator=torch.Generator().manual_seed(self.config.seed)).to(photo)
+        start = self.painting.image if self.config.init == "style" else _read(self.config.init, self.config).image
+        return resize_to(start.to(photo), photo.shape[2:])
+
+    def _result(self, solution: Any, trace: "_Trace") -> Result:
+        photo = _shape(self.photo.image, self.size_px)
+        pixels = resize_to(solution.image, photo)
+        alpha = None if self.photo.alpha is None else resize_to(self.photo.alpha.to(pixels), photo)
+        rows = tuple(trace.rows)
+        return Result(
+            to_pil(pixels, alpha), pixels, solution.loss, solution.reason, len(rows), trace.seconds(), rows
+        )
+
+
+class _Trace:
+    """Collects a row an evaluation; losses stay on the device until a size is done."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self._pending: list[tuple[Step, float]] = []
+        self._began = time.monotonic()
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def __call__(self, step: Step) -> None:
+        self._pending.append((replace(step, image=_NOTHING), self.seconds()))
+
+    def end_of_size(self) -> None:
+        for step, seconds in self._pending:
+            parts = {name: float(part) for name, part in step.parts.items()}
+            self.rows.append(Row(len(self.rows) + 1, step.size_px, seconds, float(step.loss), parts))
+        self._pending.clear()
+
+
+_NOTHING = torch.empty(0)  # a trace keeps no images
+
+
+def objective_of(config: Config) -> Objective:
+    """The sum that a configuration asks for. Style losses whose target carries the content are given no content term."""
+    losses = _losses(config.style_loss)
+    mixture = sum(weight for _, weight in losses.values())
+    if not mixture > 0:
+        raise ValueError("the weights of the style losses sum to 0; wanted at least one above 0")
+    raw = config.content_weight is not None or config.style_weight is not None
+    strength = (1.0 if config.style_weight is None else config.style_weight) if raw else config.balance
+    terms = [
+        strength * weight / mixture * style(loss, config.style_layers, name=name)
+        for name, (loss, weight) in losses.items()
+        if weight > 0
+    ]
+    if not all(getattr(loss, "carries_content", False) for loss, _ in losses.values()):
+        terms.append((1.0 if config.content_weight is None else config.content_weight) * content(config.content_layers))
+    ...
+    return Objective(tuple(term for objective in terms for term in objective.terms))
+
+
+def _losses(given: Losses) -> dict[str, tuple[StyleLoss, float]]:
+    """Style losses with their weights, under names that tell them apart."""
+    if isinstance(given, Mapping):
+        items = [(item, weight) for item, weight in given.items()]
+    else:
+        items = [(item, 1.0) for item in (given if isinstance(given, Sequence) and not isinstance(given, str) else [given])]
+    losses: dict[str, tuple[StyleLoss, float]] = {}
+    for item, weight in items:
+        spec = parse_loss(item) if isinstance(item, str) else item
+        if isinstance(spec, LossSpec):
+            name, loss, weight = spec.name, catalog.load("losses", spec.name, **spec.options), weight * spec.weight
+        else:
+            name, loss = type(spec).__name__, spec
+        count = sum(known.split("#")[0] == name for known in losses)
+        losses[name if not count else f"{name}#{count + 1}"] = (loss, weight)
+    return losses
+
+
+def _is_path(source: Source) -> bool:
+    return isinstance(source, (str, Path))
+
+
+def _shape(image: Tensor, size_px: int) -> tuple[int, int]:
+    scale = size_px / longest(image)
+    height, width = (max(1, round(side * scale)) for side in image.shape[2:])
+    return height, width

@@ -1,0 +1,52 @@
+"""`lite`: the embedded loss network, VGG-19's layout with a tenth of its multiplications, made by `gatys-lab train lite`.
+
+Style losses see features through inner products only (Gram, the MMDs, style swap), so a narrow network serves if its
+inner products approximate VGG-19's. Every ReLU carries a *head*: a 1x1 convolution to the teacher's leading principal
+coordinates, uncentred and unscaled. `lift` (orthonormal columns) maps a head to the teacher's channels, hence
+(L h) . (L h') = h . h': losses on heads are losses on lifted features, at a fraction of the cost.
+
+Differs from VGG-19: narrower, features normalised as in Gatys et al. 2016 (mean activation 1 over photographs),
+preprocessing folded into conv1_1, reflection padding. `relu*` layers are read through their heads, so they may be
+negative; `conv*` and `pool*` are the network's own path.
+"""
+
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+
+from gatys_lab.networks._vgg import VGG, plan
+
+NAME = "lite-1"
+BLOCK_WIDTHS = (16, 32, 80, 160, 256)
+WIDTHS = {
+    step: BLOCK_WIDTHS[int(step[4]) - 1]
+    for step in plan((2, 2, 4, 4, 1))
+    if step.startswith("conv")
+}  # conv1_1 ... conv5_1
+EMBEDDED = Path(__file__).with_name(f"{NAME}.safetensors")
+
+
+def create(pooling: str = "max", padding: str = "reflect") -> VGG:
+    """The untrained network: its shape, heads included."""
+    heads = {step.replace("conv", "relu"): width for step, width in WIDTHS.items()}
+    return VGG("lite", WIDTHS, heads=heads, pooling=pooling, padding=padding)
+
+
+def build(weights: str | Path | None = None, pooling: str = "max", padding: str | None = None) -> VGG:
+    """The trained network, from the package itself or from a file that `gatys-lab train lite` wrote."""
+    path = Path(weights) if weights is not None else EMBEDDED
+    net = create(pooling, padding or "reflect")
+    try:
+        with safe_open(path, "pt") as file:
+            stored = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    except Exception as error:  # safetensors has its own exception type for what is not its format
+        raise ValueError(f"cannot read '{path}' as a lite network: {error}; wanted the output of `gatys-lab train lite`") from error
+    wanted = net.state_dict()
+    for name, tensor in wanted.items():
+        found = tuple(stored[name].shape) if name in stored else "nothing"
+        if found != tuple(tensor.shape):
+            raise ValueError(f"'{path}' is no lite network: {name} is {found}, wanted {tuple(tensor.shape)}")
+    net.load_state_dict({name: stored[name] for name in wanted})
+    net.source = NAME if weights is None else path.name
+    return net.requires_grad_(False).eval().to(memory_format=torch.channels_last)

@@ -1,0 +1,164 @@
+"""What is minimised: content + style + smoothness, built with + and *, fitted to two pictures' features.
+
+>>> objective = content("relu4_2") + 5 * style("gram", ["relu1_1", "relu2_1"]) + 0.1 * smoothness()
+>>> objective.layers
+('relu4_2', 'relu1_1', 'relu2_1', 'input')
+
+Gatys et al. 2016, eq. 7. Differs: every loss is a mean, and `balanced` measures the trade-off instead of tabulating it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gatys_lab import catalog
+from gatys_lab.types import Features, Image, Loss, Network, StyleLoss
+
+CONTENT, SMOOTHNESS = "content", "tv"  # the groups that are no style loss
+NOISE = 0.1  # standard deviation, of the pixel range, at the point where `balanced` measures
+EPS = 1e-8  # inside the root of L1 total variation; a hundredth of an 8-bit level
+
+
+
+@dataclass(frozen=True)
+class Term:
+    """One loss at one layer. `group` is what balance treats as one: "content", "tv", or a style loss's name."""
+
+    group: str
+    layer: str
+    share: float  # of the layer within its group
+    fit: Callable[[Tensor | None, Tensor | None], Callable[[Tensor], Tensor]]  # content's, style's features -> loss
+    factor: float = 1.0  # of the group within the objective: what * multiplies
+
+    @property
+    def name(self) -> str:
+        return self.group if self.layer == "input" else f"{self.group} {self.layer}"
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A weighted sum of terms, not yet fitted to pictures."""
+
+    terms: tuple[Term, ...]
+
+    def __add__(self, other: "Objective") -> "Objective":
+        return Objective(self.terms + other.terms)
+
+    def __mul__(self, factor: float) -> "Objective":
+        return Objective(tuple(replace(term, factor=factor * term.factor) for term in self.terms))
+
+    __rmul__ = __mul__
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(term.layer for term in self.terms))
+
+    def layers_of(self, *, style: bool) -> tuple[str, ...]:
+        """The layers that fitting needs of the style, or of the content (which the style losses see, too)."""
+        return tuple(dict.fromkeys(t.layer for t in self.terms if is_style(t.group) or not style))
+
+    def fit(self, content: Features, style: Features) -> "Fitted":
+        """Summarise the pictures once. Nothing of them is differentiated."""
+        with torch.no_grad():
+            losses = tuple(t.fit(content.get(t.layer), style.get(t.layer)) for t in self.terms)
+        return Fitted(self.terms, losses, tuple(term.factor * term.share for term in self.terms))
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """An objective of features: `objective(features) -> Loss`."""
+
+    terms: tuple[Term, ...]
+    losses: tuple[Callable[[Tensor], Tensor], ...]
+    weights: tuple[float, ...]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(term.layer for term in self.terms))
+
+    def __call__(self, features: Features) -> Loss:
+        parts: dict[str, Tensor] = {}
+        total = None
+        for term, loss, weight in zip(self.terms, self.losses, self.weights, strict=True):
+            value = weight * loss(features[term.layer])
+            total = value if total is None else total + value
+            parts[term.name] = parts[term.name] + value.detach() if term.name in parts else value.detach()
+        assert total is not None, "an objective has terms"
+        return Loss(total, parts)
+
+
+def content(layers: str | Iterable[str] | Mapping[str, float]) -> Objective:
+    """Mean squared distance of features to the content's. Gatys et al. 2016, eq. 1, a mean instead of half a sum."""
+
+    def fit(content: Tensor | None, style: Tensor | None) -> Callable[[Tensor], Tensor]:
+        assert content is not None
+        target = content.detach()
+        return lambda f: (f - target).square().mean(dtype=torch.promote_types(f.dtype, torch.float32))
+
+    return Objective(tuple(Term(CONTENT, layer, weight, fit) for layer, weight in _weights(layers).items()))
+
+
+def style(loss: "str | StyleLoss", layers: str | Iterable[str] | Mapping[str, float], **options: Any) -> Objective:
+    """A style loss, by name with its `build()` options or as an object, at each of the layers."""
+    if isinstance(loss, str):
+        group, built = loss, catalog.load("losses", loss, **options)
+    else:
+        group, built = type(loss).__name__, loss
+
+    def fit(content: Tensor | None, style: Tensor | None) -> Callable[[Tensor], Tensor]:
+        assert content is not None and style is not None
+        target = built.fit(style, content)
+        return lambda f: built(f, target)
+
+    return Objective(tuple(Term(group, layer, weight, fit) for layer, weight in _weights(layers).items()))
+
+
+def smoothness(kind: str = "l2") -> Objective:
+    """Total variation of the picture: mean squared (l2) or absolute (l1) difference of neighbours."""
+    if kind not in ("l2", "l1"):
+        raise ValueError(f"no total variation '{kind}'; there are l2, l1")
+
+    def loss(x: Tensor) -> Tensor:
+        dx, dy = x.diff(dim=3), x.diff(dim=2)
+        if kind == "l2":
+            return dx.square().mean() + dy.square().mean()
+        return (dx.square() + EPS).sqrt().mean() + (dy.square() + EPS).sqrt().mean()
+
+    return Objective((Term(SMOOTHNESS, "input", 1.0, lambda content, style: loss),))
+
+
+def is_style(group: str) -> bool:
+    return group not in (CONTENT, SMOOTHNESS)
+
+
+def balanced(objective: Fitted, network: Network, photo: Image, seed: int = 0) -> Fitted:
+    """Give every group of terms the gradient norm 1 on the image, so that only the factors written with * are left.
+
+    Then `content(...) + 5 * style(...)` means the same whatever the loss, network or size. Measured at one fixed point: the
+    photo plus N(0, NOISE^2), clamped (at the photo itself the content has no gradient).
+    """
+    noise = torch.randn(photo.shape, generator=torch.Generator().manual_seed(seed)).to(photo)
+    point = (photo + NOISE * noise).clamp(0, 1).requires_grad_()
+    features = network(point, objective.layers)
+    sums: dict[str, Tensor] = {}
+    for term, loss in zip(objective.terms, objective.losses, strict=True):
+        sums[term.group] = sums.get(term.group, torch.zeros(())) + term.share * loss(features[term.layer])
+    norms = {group: _gradient_norm(value, point) for group, value in sums.items()}
+    flat = [group for group, norm in norms.items() if not 0 < norm < float("inf")]
+    if flat:
+        raise ValueError(f"cannot balance {', '.join(flat)}: no finite gradient on this picture; give raw weights instead")
+    return replace(objective, weights=tuple(t.factor * t.share / norms[t.group] for t in objective.terms))
+
+
+def _gradient_norm(value: Tensor, point: Tensor) -> float:
+    (gradient,) = torch.autograd.grad(value, point, retain_graph=True)
+    return float(torch.linalg.vector_norm(gradient))
+
+
+def _weights(layers: str | Iterable[str] | Mapping[str, float]) -> dict[str, float]:
+    if isinstance(layers, str):
+        return {layers: 1.0}
+    return dict(layers) if isinstance(layers, Mapping) else dict.fromkeys(layers, 1.0)

@@ -1,0 +1,69 @@
+"""How a user writes losses and layers in one string: `mmd-poly:0.5,degree=3` and `relu1_1:2,relu2_1`. No torch here."""
+
+from dataclasses import dataclass, field
+
+Value = int | float | bool | str
+
+
+@dataclass(frozen=True)
+class LossSpec:
+    """NAME[:WEIGHT][,key=value...]; the name is a file of losses/, or the path of a .py file with a build()."""
+
+    name: str
+    weight: float = 1.0
+    options: dict[str, Value] = field(default_factory=dict)
+
+
+def parse_loss(text: str) -> LossSpec:
+    """
+    >>> parse_loss("mmd-poly:0.5,degree=3")
+    LossSpec(name='mmd-poly', weight=0.5, options={'degree': 3})
+    """
+    head, *pairs = text.split(",")
+    name, weight = _name_and_weight(head, text)
+    options: dict[str, Value] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise ValueError(f"'{pair}' in '{text}' is no option; wanted NAME[:WEIGHT][,key=value...]")
+        options[key.strip().replace("-", "_")] = _value(value.strip())
+    return LossSpec(name, weight, options)
+
+
+def parse_layers(text: str) -> dict[str, float]:
+    """
+    >>> parse_layers("relu1_1:2,conv4_2")
+    {'relu1_1': 2.0, 'conv4_2': 1.0}
+    """
+    layers: dict[str, float] = {}
+    for item in text.split(","):
+        name, weight = _name_and_weight(item.strip(), text)
+        if name in layers:
+            raise ValueError(f"layer '{name}' twice in '{text}'; give each layer once, with its weight")
+        layers[name] = weight
+    return layers
+
+
+def _name_and_weight(item: str, text: str) -> tuple[str, float]:
+    name, colon, number = item.rpartition(":")
+    try:
+        weight = float(number) if colon else 1.0
+    except ValueError:  # the colon belongs to the name, as in C:\loss.py
+        name, colon, weight = item, "", 1.0
+    name = name if colon else item
+    if not name:
+        raise ValueError(f"no name in '{text}'; wanted NAME or NAME:WEIGHT, separated by commas")
+    if not 0 <= weight < float("inf"):
+        raise ValueError(f"the weight of {name} is {weight:g}; wanted a number of at least 0")
+    return name, weight
+
+
+def _value(text: str) -> Value:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text
