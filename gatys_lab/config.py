@@ -18,12 +18,12 @@ class Config:
     pooling: str = "max"
     padding: str | None = None  # the weights' own
     style_loss: str = "gram"
-    style_layers: dict[str, float] = field(default_factory=lambda: dict(STYLE_LAYERS))
+    style_layers: dict[str, float] | None = None  # the loss's usual ones, else STYLE_LAYERS
     content_layers: dict[str, float] = field(default_factory=lambda: dict(CONTENT_LAYERS))
     balance: float = 5.0  # style over content in gradient norm; see objective.balanced
     content_weight: float | None = None  # raw weights, which exclude balance
     style_weight: float | None = None
-    tv: float = 0.0
+    tv: float | None = None  # 0, but for a style loss that runs without a content term
     tv_kind: str = "l2"
     optimizer: str = "lbfgs"
     evaluations: int = 60  # at the final size

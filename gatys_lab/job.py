@@ -12,10 +12,10 @@ from PIL import Image as Pillow
 from torch import Tensor
 
 from gatys_lab import catalog, devices
-from gatys_lab.config import DEFAULTS, Config
+from gatys_lab.config import DEFAULTS, STYLE_LAYERS, Config
 from gatys_lab.engine import Callback, optimize
 from gatys_lab.errors import UnknownName
-from gatys_lab.images import Picture, as_image, longest, resize, resize_to, to_pil
+from gatys_lab.images import Picture, as_image, longest, read, resize, resize_to, to_pil
 from gatys_lab.objective import Objective, balanced, content, smoothness, style
 from gatys_lab.specs import LossSpec, parse_loss
 from gatys_lab.types import Image, Network, Optimizer, Reason, Step, StyleLoss
@@ -70,11 +70,13 @@ def prepare(photo: Source, painting: Source, **options: Any) -> "Job":
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     device = devices.choose(config.device)
-    photo, painting = (as_image(p) if not _is_path(p) else _read(p, config) for p in (photo, painting))
+    photo, painting = _picture(photo, config), _picture(painting, config)
     network = catalog.load(
         "networks", config.network, weights=config.weights, pooling=config.pooling, padding=config.padding
     ).to(device)
-    job = Job(config, photo, painting, network, catalog.load("optimizers", config.optimizer), _objective(config), device)
+    job = Job(
+        config, photo, painting, network, catalog.load("optimizers", config.optimizer), objective_of(config), device
+    )
     job.check()
     return job
 
@@ -102,6 +104,13 @@ class Job:
         while not self.config.single_scale and (half := sizes[0] // 2) >= self.config.smallest_px and self._fits(half):
             sizes.insert(0, half)
         return tuple(sizes)
+
+    def describe(self) -> str:
+        """One line for a person: device, network, sizes, losses."""
+        source = getattr(self.network, "source", self.network.name)
+        sizes = " -> ".join(str(size) for size in self.sizes)
+        groups = " + ".join(dict.fromkeys(term.group for term in self.objective.terms))
+        return f"device {devices.describe(self.device)}, network {source}, {sizes} px, {groups}"
 
     def check(self) -> None:
         """Raises ValueError if the pictures are too small for the deepest layer at the final size."""
@@ -169,7 +178,7 @@ class Job:
             return photo
         if self.config.init == "noise":
             return torch.rand(photo.shape, generator=torch.Generator().manual_seed(self.config.seed)).to(photo)
-        start = self.painting.image if self.config.init == "style" else _read(self.config.init, self.config).image
+        start = self.painting.image if self.config.init == "style" else _picture(self.config.init, self.config).image
         return resize_to(start.to(photo), photo.shape[2:])
 
     def _result(self, solution: Any, trace: "_Trace") -> Result:
@@ -177,9 +186,7 @@ class Job:
         pixels = resize_to(solution.image, photo)
         alpha = None if self.photo.alpha is None else resize_to(self.photo.alpha.to(pixels), photo)
         rows = tuple(trace.rows)
-        return Result(
-            to_pil(pixels, alpha), pixels, solution.loss, solution.reason, len(rows), trace.seconds(), rows
-        )
+        return Result(to_pil(pixels, alpha), pixels, solution.loss, solution.reason, len(rows), trace.seconds(), rows)
 
 
 class _Trace:
@@ -204,25 +211,38 @@ class _Trace:
 
 
 _NOTHING = torch.empty(0)  # a trace keeps no images
+ALONE_TV = 0.02  # total variation for a loss that runs without a content term, where the user says nothing
 
 
 def objective_of(config: Config) -> Objective:
-    """The sum that a configuration asks for. Style losses whose target carries the content are given no content term."""
+    """The sum that a configuration asks for.
+
+    Style losses whose target carries the content (style-swap) get no content term when they are alone.
+    """
     losses = _losses(config.style_loss)
     mixture = sum(weight for _, weight in losses.values())
     if not mixture > 0:
         raise ValueError("the weights of the style losses sum to 0; wanted at least one above 0")
+    alone = all(getattr(loss, "carries_content", False) for loss, _ in losses.values())
     raw = config.content_weight is not None or config.style_weight is not None
-    strength = (1.0 if config.style_weight is None else config.style_weight) if raw else config.balance
+    strength = config.style_weight if config.style_weight is not None else 1.0 if raw or alone else config.balance
     terms = [
-        strength * weight / mixture * style(loss, config.style_layers, name=name)
+        strength * weight / mixture * style(loss, config.style_layers or _usual_layers(loss), name=name)
         for name, (loss, weight) in losses.items()
-        if weight > 0
     ]
-    if not all(getattr(loss, "carries_content", False) for loss, _ in losses.values()):
+    if alone:
+        log.info("the target of %s carries the content: no content term, and no balance", ", ".join(losses))
+    else:
         terms.append((1.0 if config.content_weight is None else config.content_weight) * content(config.content_layers))
-    ...
-    return Objective(tuple(term for objective in terms for term in objective.terms))
+    tv = config.tv if config.tv is not None else ALONE_TV if alone else 0.0
+    if tv > 0:
+        terms.append(tv * smoothness(config.tv_kind))
+    return Objective(tuple(term for objective in terms for term in objective.terms if term.factor * term.share > 0))
+
+
+def _usual_layers(loss: StyleLoss) -> dict[str, float]:
+    """Where a loss is measured unless the user says otherwise: a loss may have layers of its own (style-swap's relu3_1)."""
+    return getattr(loss, "usual_layers", STYLE_LAYERS)
 
 
 def _losses(given: Losses) -> dict[str, tuple[StyleLoss, float]]:
@@ -230,7 +250,9 @@ def _losses(given: Losses) -> dict[str, tuple[StyleLoss, float]]:
     if isinstance(given, Mapping):
         items = [(item, weight) for item, weight in given.items()]
     else:
-        items = [(item, 1.0) for item in (given if isinstance(given, Sequence) and not isinstance(given, str) else [given])]
+        items = [
+            (item, 1.0) for item in (given if isinstance(given, Sequence) and not isinstance(given, str) else [given])
+        ]
     losses: dict[str, tuple[StyleLoss, float]] = {}
     for item, weight in items:
         spec = parse_loss(item) if isinstance(item, str) else item
@@ -243,8 +265,8 @@ def _losses(given: Losses) -> dict[str, tuple[StyleLoss, float]]:
     return losses
 
 
-def _is_path(source: Source) -> bool:
-    return isinstance(source, (str, Path))
+def _picture(source: Source, config: Config) -> Picture:
+    return read(source, max_pixels=config.max_pixels) if isinstance(source, str | Path) else as_image(source)
 
 
 def _shape(image: Tensor, size_px: int) -> tuple[int, int]:

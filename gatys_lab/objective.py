@@ -22,7 +22,6 @@ NOISE = 0.1  # standard deviation, of the pixel range, at the point where `balan
 EPS = 1e-8  # inside the root of L1 total variation; a hundredth of an 8-bit level
 
 
-
 @dataclass(frozen=True)
 class Term:
     """One loss at one layer. `group` is what balance treats as one: "content", "tv", or a style loss's name."""
@@ -101,12 +100,15 @@ def content(layers: str | Iterable[str] | Mapping[str, float]) -> Objective:
     return Objective(tuple(Term(CONTENT, layer, weight, fit) for layer, weight in _weights(layers).items()))
 
 
-def style(loss: "str | StyleLoss", layers: str | Iterable[str] | Mapping[str, float], **options: Any) -> Objective:
-    """A style loss, by name with its `build()` options or as an object, at each of the layers."""
-    if isinstance(loss, str):
-        group, built = loss, catalog.load("losses", loss, **options)
-    else:
-        group, built = type(loss).__name__, loss
+def style(
+    loss: str | StyleLoss, layers: str | Iterable[str] | Mapping[str, float], name: str | None = None, **options: Any
+) -> Objective:
+    """A style loss, by name with its `build()` options or as an object, at each of the layers.
+
+    `name` is what logs call it; losses of one name are balanced as one.
+    """
+    built = catalog.load("losses", loss, **options) if isinstance(loss, str) else loss
+    group = name or (loss if isinstance(loss, str) else type(loss).__name__)
 
     def fit(content: Tensor | None, style: Tensor | None) -> Callable[[Tensor], Tensor]:
         assert content is not None and style is not None
@@ -149,7 +151,9 @@ def balanced(objective: Fitted, network: Network, photo: Image, seed: int = 0) -
     norms = {group: _gradient_norm(value, point) for group, value in sums.items()}
     flat = [group for group, norm in norms.items() if not 0 < norm < float("inf")]
     if flat:
-        raise ValueError(f"cannot balance {', '.join(flat)}: no finite gradient on this picture; give raw weights instead")
+        raise ValueError(
+            f"cannot balance {', '.join(flat)}: no finite gradient on this picture; give raw weights instead"
+        )
     return replace(objective, weights=tuple(t.factor * t.share / norms[t.group] for t in objective.terms))
 
 

@@ -20,9 +20,7 @@ from gatys_lab.networks._vgg import VGG, plan
 NAME = "lite-1"
 BLOCK_WIDTHS = (16, 32, 80, 160, 256)
 WIDTHS = {
-    step: BLOCK_WIDTHS[int(step[4]) - 1]
-    for step in plan((2, 2, 4, 4, 1))
-    if step.startswith("conv")
+    step: BLOCK_WIDTHS[int(step[4]) - 1] for step in plan((2, 2, 4, 4, 1)) if step.startswith("conv")
 }  # conv1_1 ... conv5_1
 EMBEDDED = Path(__file__).with_name(f"{NAME}.safetensors")
 
@@ -41,7 +39,9 @@ def build(weights: str | Path | None = None, pooling: str = "max", padding: str 
         with safe_open(path, "pt") as file:
             stored = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
     except Exception as error:  # safetensors has its own exception type for what is not its format
-        raise ValueError(f"cannot read '{path}' as a lite network: {error}; wanted the output of `gatys-lab train lite`") from error
+        raise ValueError(
+            f"cannot read '{path}' as a lite network: {error}; wanted the output of `gatys-lab train lite`"
+        ) from error
     wanted = net.state_dict()
     for name, tensor in wanted.items():
         found = tuple(stored[name].shape) if name in stored else "nothing"

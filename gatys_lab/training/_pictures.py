@@ -50,7 +50,9 @@ class Crops:
     def _cut(self, picture: PilImage.Image, random: np.random.Generator) -> Tensor:
         """A square of random side, from the crop's own size up to the whole picture, shrunk to the crop's size."""
         shorter = min(picture.size)
-        side = shorter if shorter <= self.size_px else round(np.exp(random.uniform(np.log(self.size_px), np.log(shorter))))
+        side = (
+            shorter if shorter <= self.size_px else round(np.exp(random.uniform(np.log(self.size_px), np.log(shorter))))
+        )
         left, top = (int(random.integers(length - side + 1)) for length in picture.size)
         box = (left, top, left + side, top + side)
         crop = picture.resize((self.size_px, self.size_px), PilImage.Resampling.BICUBIC, box=box, reducing_gap=3.0)

@@ -10,7 +10,8 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from torch.nn import functional as F
 
 from gatys_lab.networks import lite
 from gatys_lab.networks._vgg import VGG
+from gatys_lab.training._checkpoint import load_state, save_state, save_weights
 from gatys_lab.training._pictures import Crops
 from gatys_lab.training._pool import Pool
 from gatys_lab.training._slim import cut, moments
@@ -234,3 +236,20 @@ def weights_of(run: Distillation) -> dict[str, Tensor]:
     """What is shipped, in half precision: the averaged network, and the lifts that map its heads to the teacher."""
     lifts = {f"{k.replace('relu', 'lift')}.weight": run.lifts[k] for k in RELUS if ATTENTION[k] >= 0.5}
     return {k: v.detach().half().contiguous() for k, v in (run.average.state_dict() | lifts).items()}
+
+
+def train(run: Distillation, out: Path, report: Callable[[Progress], None]) -> None:
+    """Train and leave the network at `out`; `out`.checkpoint beside it lets an interrupted run go on where it stood."""
+    checkpoint, settings = out.with_suffix(".checkpoint"), asdict(run.settings)
+    if checkpoint.is_file():
+        saved = load_state(checkpoint)
+        changed = [k for k, v in saved["settings"].items() if k != "steps" and settings.get(k) != v]
+        if changed:
+            raise ValueError(f"'{checkpoint}' was made with other {', '.join(changed)}; remove it, or give the same")
+        run.restore(saved)
+
+    def save(run: Distillation) -> None:
+        save_state(run.state() | {"settings": settings}, checkpoint)
+        save_weights(weights_of(run), out, {"steps": str(run.done), "name": "lite"})
+
+    run.run(save, report)

@@ -1,0 +1,34 @@
+"""What the options take: losses and layers, checked as they are typed. No torch here."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gatys_lab.specs import LossSpec, parse_layers, parse_loss
+
+PICTURE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+OUTPUT = click.Path(dir_okay=False, path_type=Path)
+
+
+class Loss(click.ParamType):
+    name = "NAME[:WEIGHT][,key=value...]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> LossSpec:
+        try:
+            return parse_loss(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Layers(click.ParamType):
+    name = "LAYER[:WEIGHT],..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, float]:
+        if isinstance(value, dict):
+            return value
+        try:
+            return parse_layers(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)

@@ -1,0 +1,91 @@
+"""`gatys-lab stylize CONTENT STYLE -o OUT`."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gatys_lab import catalog
+from gatys_lab.cli._progress import Bar
+from gatys_lab.cli._types import FILE, OUTPUT, PICTURE, Layers, Loss
+from gatys_lab.config import DEFAULTS, STYLE_LAYERS
+
+POSITIVE = click.FloatRange(min=0, min_open=True)
+WEIGHT = click.FloatRange(min=0)
+
+
+def _layers(layers: dict[str, float]) -> str:
+    return ",".join(name if weight == 1 else f"{name}:{weight:g}" for name, weight in layers.items())
+
+
+@click.command(short_help="Paint a photograph in the manner of a painting.")
+@click.argument("content", type=PICTURE)
+@click.argument("style", type=PICTURE)
+@click.option("-o", "--out", required=True, type=OUTPUT, help="The picture to write: .png, .jpg, .webp or .tif.")
+@click.option("--size", "size_px", type=click.IntRange(min=1), default=DEFAULTS.size_px, show_default=True,
+              help="Longest side in pixels; never enlarges the photo.")  # fmt: skip
+@click.option("--style-scale", type=POSITIVE, default=DEFAULTS.style_scale, show_default=True,
+              help="The style's longest side over the result's: larger makes larger strokes.")  # fmt: skip
+@click.option("--style-loss", type=Loss(), multiple=True, default=(DEFAULTS.style_loss,), show_default=True,
+              help="What style is measured by; several make a mixture. NAME is one of "
+                   f"{', '.join(catalog.names('losses'))}, or your own .py file with a build().")  # fmt: skip
+@click.option("--balance", type=WEIGHT, help="Style over content, the same for every loss.  "
+              f"[default: {DEFAULTS.balance:g}]")  # fmt: skip
+@click.option("--content-weight", type=WEIGHT, help="Raw weight of the content; excludes --balance.")
+@click.option("--style-weight", type=WEIGHT, help="Raw weight of the style; excludes --balance.")
+@click.option("--style-layers", type=Layers(), help=f"[default: {_layers(STYLE_LAYERS)}; relu3_1 for style-swap]")
+@click.option("--content-layers", type=Layers(), default=_layers(DEFAULTS.content_layers), show_default=True)
+@click.option("--tv", type=WEIGHT, help="Weight of total variation: smooths.  [default: 0; style-swap alone has some]")
+@click.option("--tv-kind", type=click.Choice(["l2", "l1"]), default=DEFAULTS.tv_kind, show_default=True)
+@click.option("--evaluations", type=click.IntRange(min=2), default=DEFAULTS.evaluations, show_default=True,
+              help="Budget at each size: one is a forward and a backward pass.")  # fmt: skip
+@click.option("--single-scale", is_flag=True, help="Work at the final size only, not coarse to fine.")
+@click.option("--tolerance", type=POSITIVE, help="Stop a size when the picture changes by less (.005 is published).")
+@click.option("--optimizer", default=DEFAULTS.optimizer, show_default=True, help=", ".join(catalog.names("optimizers")))
+@click.option("--init", default=DEFAULTS.init, show_default=True, help="content, noise, style, or a picture's path.")
+@click.option("--seed", type=int, default=DEFAULTS.seed, show_default=True)
+@click.option("--network", default=DEFAULTS.network, show_default=True,
+              help=f"{', '.join(catalog.names('networks'))}; lite needs no download.")  # fmt: skip
+@click.option("--weights", type=FILE, help="The network's weights, instead of those that are found.")
+@click.option("--pooling", type=click.Choice(["max", "avg", "l2"]), default=DEFAULTS.pooling, show_default=True)
+@click.option("--padding", type=click.Choice(["zeros", "reflect", "circular"]), help="[default: the weights' own]")
+@click.option("--device", default=DEFAULTS.device, show_default=True, help="auto, cuda, mps or cpu.")
+@click.option("--threads", type=click.IntRange(min=1), help="Processor threads.  [default: all cores]")
+@click.option("--max-pixels", type=click.IntRange(min=1), default=DEFAULTS.max_pixels, show_default=True,
+              help="Refuse larger pictures.")  # fmt: skip
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="gatys-lab")
+def command(content: Path, style: Path, out: Path, quiet: bool, debug: bool, **options: Any) -> int:
+    """Paint the photograph CONTENT in the manner of the picture STYLE.
+
+    \b
+    gatys-lab stylize photo.jpg painting.jpg -o out.png
+    gatys-lab stylize photo.jpg painting.jpg -o out.png --size 1024 --balance 20
+    gatys-lab stylize photo.jpg painting.jpg -o out.png --style-loss mmd-linear --style-loss mmd-gaussian
+    """
+    balance, raw = options["balance"], (options["content_weight"], options["style_weight"])
+    if balance is not None and raw != (None, None):
+        raise click.UsageError("--balance excludes --content-weight and --style-weight: give one kind of weight")
+    options["balance"] = DEFAULTS.balance if balance is None else balance
+    if not quiet:
+        logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    from gatys_lab.images import check_writable, write
+    from gatys_lab.job import prepare
+
+    check_writable(out)
+    job = prepare(content, style, **options)
+    if not quiet:
+        click.echo(job.describe(), err=True)
+    if quiet:
+        result = job.run()
+    else:
+        with Bar(job.sizes, job.config.evaluations) as bar:
+            result = job.run([bar])
+    write(result.image, out)
+    if not quiet:
+        what = f"{result.image.width} x {result.image.height} px, loss {result.loss:.4g}, {result.reason}"
+        click.echo(f"{out}  ({what}, {result.evaluations} evaluations, {result.seconds:.1f} s)", err=True)
+    return {"interrupted": 130, "diverged": 1}.get(result.reason, 0)
