@@ -1,7 +1,7 @@
 """One image, one size: drive an optimiser over the pixels within a budget, and deliver the best image seen.
 
-The budget counts evaluations (one forward and backward of the network), in which optimisers of any kind compare. Its last
-one is spent on the delivered image itself, clamped to [0, 1]: the reported loss is the loss of what is delivered.
+The budget counts evaluations (one forward and backward of the network), in which optimisers of any kind compare. Its
+last one is spent on the delivered image itself, clamped to [0, 1]: the reported loss is that of what is delivered.
 """
 
 import time

@@ -53,7 +53,7 @@ def stylize(photo: Source, painting: Source, *, callbacks: Sequence[Callback] = 
     """Paint `photo` in the manner of `painting`; `options` are the fields of `gatys_lab.config.Config`.
 
     Pictures are paths, PIL images, arrays or tensors. `style_loss` is a name, a StyleLoss, or a mapping of either to
-    weights. Callbacks get a `Step` after each evaluation. Raises ValueError or OSError in one line for what cannot be done.
+    weights. Callbacks get a `Step` after each evaluation. What cannot be done raises a ValueError or OSError of one line.
 
     >>> stylize("photo.jpg", "painting.jpg", style_loss="mmd-gaussian").image.save("out.png")  # doctest: +SKIP
     """
@@ -99,7 +99,7 @@ class Job:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Coarse to fine, doubling; where a side would be too small for the deepest layer, coarser ones are left out."""
+        """Coarse to fine, doubling; where a side would be too small for the deepest layer, they are left out."""
         sizes = [self.size_px]
         while not self.config.single_scale and (half := sizes[0] // 2) >= self.config.smallest_px and self._fits(half):
             sizes.insert(0, half)
@@ -135,7 +135,7 @@ class Job:
         return max(1, round(size_px * self.config.style_scale))
 
     def run(self, callbacks: Sequence[Callback] = ()) -> Result:
-        """Coarse to fine. Ctrl-C delivers the best picture so far, enlarged to the final size if it was a coarser one."""
+        """Coarse to fine. Ctrl-C delivers the best picture so far, enlarged to the final size."""
         trace = _Trace()
         image, solution = None, None
         try:
@@ -241,18 +241,17 @@ def objective_of(config: Config) -> Objective:
 
 
 def _usual_layers(loss: StyleLoss) -> dict[str, float]:
-    """Where a loss is measured unless the user says otherwise: a loss may have layers of its own (style-swap's relu3_1)."""
+    """Where a loss is measured unless the user says otherwise: a loss may have layers of its own (style-swap's)."""
     return getattr(loss, "usual_layers", STYLE_LAYERS)
 
 
 def _losses(given: Losses) -> dict[str, tuple[StyleLoss, float]]:
     """Style losses with their weights, under names that tell them apart."""
     if isinstance(given, Mapping):
-        items = [(item, weight) for item, weight in given.items()]
+        items = list(given.items())
     else:
-        items = [
-            (item, 1.0) for item in (given if isinstance(given, Sequence) and not isinstance(given, str) else [given])
-        ]
+        several = isinstance(given, Sequence) and not isinstance(given, str)
+        items = [(item, 1.0) for item in (given if several else [given])]
     losses: dict[str, tuple[StyleLoss, float]] = {}
     for item, weight in items:
         spec = parse_loss(item) if isinstance(item, str) else item

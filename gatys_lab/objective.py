@@ -139,8 +139,8 @@ def is_style(group: str) -> bool:
 def balanced(objective: Fitted, network: Network, photo: Image, seed: int = 0) -> Fitted:
     """Give every group of terms the gradient norm 1 on the image, so that only the factors written with * are left.
 
-    Then `content(...) + 5 * style(...)` means the same whatever the loss, network or size. Measured at one fixed point: the
-    photo plus N(0, NOISE^2), clamped (at the photo itself the content has no gradient).
+    Then `content(...) + 5 * style(...)` means the same whatever the loss, network or size. Measured at one fixed point:
+    the photo plus N(0, NOISE^2), clamped (at the photo itself the content has no gradient).
     """
     noise = torch.randn(photo.shape, generator=torch.Generator().manual_seed(seed)).to(photo)
     point = (photo + NOISE * noise).clamp(0, 1).requires_grad_()

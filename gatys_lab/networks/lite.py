@@ -1,4 +1,4 @@
-"""`lite`: the embedded loss network, VGG-19's layout with a tenth of its multiplications, made by `gatys-lab train lite`.
+"""`lite`: the embedded loss network, VGG-19's layout at a tenth of its multiplications; `gatys-lab train lite` made it.
 
 Style losses see features through inner products only (Gram, the MMDs, style swap), so a narrow network serves if its
 inner products approximate VGG-19's. Every ReLU carries a *head*: a 1x1 convolution to the teacher's leading principal
@@ -39,9 +39,7 @@ def build(weights: str | Path | None = None, pooling: str = "max", padding: str 
         with safe_open(path, "pt") as file:
             stored = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
     except Exception as error:  # safetensors has its own exception type for what is not its format
-        raise ValueError(
-            f"cannot read '{path}' as a lite network: {error}; wanted the output of `gatys-lab train lite`"
-        ) from error
+        raise ValueError(f"cannot read '{path}': {error}; wanted a network made by `gatys-lab train lite`") from error
     wanted = net.state_dict()
     for name, tensor in wanted.items():
         found = tuple(stored[name].shape) if name in stored else "nothing"

@@ -1,4 +1,4 @@
-"""How well a student stands in for its teacher: the figures of the model card, on pictures that it was not trained on."""
+"""How well a student stands in for its teacher: the figures of the model card, on pictures that were held out."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -119,10 +119,7 @@ def report(
 ) -> dict[str, object]:
     """All figures of a student. `left` is what remains of the teacher's loss where the student (or the teacher) was
     optimised; `share` the student's part of the teacher's fall."""
-    held = [
-        sorted(files_in(folder))[-count:]
-        for folder, count in ((photos, hold_out_photos), (paintings, hold_out_paintings))
-    ]
+    held = files_in(photos)[-hold_out_photos:], files_in(paintings)[-hold_out_paintings:]
     contents, styles = (pictures(files, size_px) for files in held)
     genuine = _teacher.load(teacher, contents)
     student = lite.build(weights)

@@ -173,7 +173,7 @@ class Distillation:
         return {"total": torch.stack(list(losses.values())).sum()} | losses | {k: feature[k].sqrt() for k in STYLE}
 
     def _slope(self, pictures: Tensor, styles: Tensor) -> Tensor:
-        """The gradient by which the pool's pictures move: the student's style loss, each layer relative to the style's."""
+        """The gradient by which the pool's pictures move: of the student's style loss, a layer relative to the style's."""
         leaf = pictures.clone().requires_grad_()
         with torch.autocast(leaf.device.type, torch.bfloat16):
             seen = self.student(leaf, STYLE)
