@@ -1,0 +1,1 @@
+"""The pictures that examples/draw_styles.py draws, one a file, and the brush they share."""
