@@ -5,9 +5,13 @@ average pooling), and a network may carry *heads*: 1x1 convolutions that are rea
 does not pass through (see lite.py).
 """
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from gatys_lab.errors import UnknownName
 
 DEPTHS = {"vgg19": (2, 2, 4, 4, 4), "vgg16": (2, 2, 3, 3, 3)}  # convolutions a block
 POOLINGS = ("max", "avg", "l2")
@@ -23,6 +27,19 @@ def plan(depths: tuple[int, ...]) -> tuple[str, ...]:
             steps += [f"conv{block}_{i}", f"relu{block}_{i}"]
         steps.append(f"pool{block}")
     return tuple(steps)
+
+
+def reach(depths: tuple[int, ...], convolutions: Collection[str]) -> tuple[str, ...]:
+    """The layers in order, as far as these convolutions carry."""
+    steps = plan(depths)
+    missing = next((s for s in steps if s.startswith("conv") and s not in convolutions), None)
+    return steps if missing is None else steps[: steps.index(missing)]
+
+
+def check_option(option: str, value: str, known: Collection[str]) -> None:
+    """Raises UnknownName if the option has no such value."""
+    if value not in known:
+        raise UnknownName(f"no {option} '{value}'; there are {', '.join(known)}")
 
 
 class VGG(nn.Module):
@@ -44,13 +61,14 @@ class VGG(nn.Module):
     ) -> None:
         """`widths`: output channels by convolution ("conv1_1": 64, ...); `heads`: outputs by ReLU ("relu1_1": 16)."""
         super().__init__()
-        for value, known, option in ((pooling, POOLINGS, "pooling"), (padding, PADDINGS, "padding")):
-            if value not in known:
-                raise ValueError(f"no {option} '{value}'; there are {', '.join(known)}")
+        check_option("pooling", pooling, POOLINGS)
+        check_option("padding", padding, PADDINGS)
+        self.source = name  # which weights, for a person to read; set by whoever loads them
         self.name, self.pooling, self.padding, self.ceil_mode = name, pooling, padding, ceil_mode
         self.heads = dict(heads or {})
         self.preprocess: nn.Conv2d | None = None  # a 1x1 convolution on RGB in [0, 1]; None: folded into conv1_1
-        self.steps = self._steps_to(depths, widths)
+        self.steps = reach(depths, widths)
+        self.beyond = plan(depths)[len(self.steps) :]  # what the architecture has and these weights do not
         self.layers = ("input", *self.steps)
         channels = 3
         for step in self.steps:
@@ -60,18 +78,12 @@ class VGG(nn.Module):
             elif step in self.heads:
                 self.add_module(_head(step), nn.Conv2d(channels, self.heads[step], 1))
 
-    @staticmethod
-    def _steps_to(depths: tuple[int, ...], widths: dict[str, int]) -> tuple[str, ...]:
-        steps = plan(depths)
-        missing = next((s for s in steps if s.startswith("conv") and s not in widths), None)
-        return steps if missing is None else steps[: steps.index(missing)]
-
     def forward(self, image: Tensor, layers: tuple[str, ...]) -> dict[str, Tensor]:
         """Features of an image (N, 3, H, W) by name, in the parameters' precision and channels_last."""
         self.check(layers)
         wanted = set(layers)
         out = {"input": image} if "input" in wanted else {}
-        x = image.to(self.conv1_1.weight.dtype).contiguous(memory_format=torch.channels_last)
+        x = image.to(next(self.parameters()).dtype).contiguous(memory_format=torch.channels_last)
         if self.preprocess is not None and len(out) < len(wanted):
             x = self.preprocess(x)
         for step in self.steps:
@@ -99,18 +111,23 @@ class VGG(nn.Module):
         return F.conv2d(F.pad(x, (1, 1, 1, 1), mode=self.padding), conv.weight, conv.bias)
 
     def check(self, layers: tuple[str, ...]) -> None:
-        """Raises ValueError if a layer is not the network's own."""
+        """Raises UnknownName, a ValueError, if a layer is not the network's own."""
         for layer in layers:
+            if layer in self.beyond:
+                raise UnknownName(f"no layer '{layer}'; these weights end at {self.steps[-1]} ({self.source})")
             if layer not in self.layers:
-                raise ValueError(f"no layer '{layer}'; {self.name} has input, {self.steps[0]} ... {self.steps[-1]}")
+                raise UnknownName(f"no layer '{layer}'; {self.name} has input, {self.steps[0]} ... {self.steps[-1]}")
 
     def minimum_px(self, layers: tuple[str, ...]) -> int:
         """The smallest height or width of an image for which these layers can be computed."""
         self.check(layers)
-        deepest = max(self.layers.index(layer) for layer in layers)
-        pools = sum(step.startswith("pool") for step in self.steps[:deepest])
-        cells = 2 if self.padding == "reflect" and deepest > 0 else 1  # a reflection needs a neighbour
-        return (cells - 1) * 2**pools + 1 if self.ceil_mode else cells * 2**pools
+        walk = self.steps[: max((self.layers.index(layer) for layer in layers), default=0)]
+        pools = sum(step.startswith("pool") for step in walk[:-1])  # before the deepest convolution
+        cells = 2 if self.padding == "reflect" and walk else 1  # a reflection needs a neighbour
+        if self.ceil_mode:
+            return (cells - 1) * 2**pools + 1
+        ends_in_pool = bool(walk) and walk[-1].startswith("pool")  # a window needs two cells
+        return max(cells, 2 if ends_in_pool else 1) * 2**pools
 
 
 def _head(relu: str) -> str:
