@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 import torch
 import torchvision
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 NORMALISED = (0, 2, 5, 9, 12, 16, 19, 22, 25, 29, 32, 35, 38, 42, 45, 48, 51)  # the keys of vgg_normalised.pth
@@ -53,3 +55,22 @@ def as_normalised(named: dict[str, Tensor]) -> dict[str, Tensor]:
     index = {name: key for (name, _, _), key in zip(convolutions("vgg19"), NORMALISED[1:], strict=True)}
     out = {f"{index[key.split('.')[0]]}.{key.split('.')[1]}": value for key, value in named.items()}
     return {"0.weight": CAFFE_WEIGHT, "0.bias": CAFFE_BIAS, **out}
+
+
+def picture(height: int = 18, width: int = 21) -> Tensor:
+    """Two images of an odd size."""
+    return torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(1))
+
+
+def save(state: object, path: Path, legacy: bool = False) -> Path:
+    """A pickle, in the format of today or of before 2020."""
+    torch.save(state, path, _use_new_zipfile_serialization=not legacy)
+    return path
+
+
+def slim(state: dict[str, Tensor], path: Path, half: bool = False) -> Path:
+    """A safetensors file with Caffe's preprocessing, and tensors that are nobody's business."""
+    own = {"preprocess.weight": CAFFE_WEIGHT, "preprocess.bias": CAFFE_BIAS}
+    extra = {"conv1_1.mean_activation": torch.ones(64), "lift1_1.weight": torch.ones(2, 64, 1, 1)}
+    save_file({key: value.half() if half else value for key, value in state.items()} | own | extra, path)
+    return path
