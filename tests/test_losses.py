@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from loss_cases import SMOOTH, Largest, features, sides, value
 
 from gatys_lab import catalog
-from gatys_lab.losses import _kernels
+from gatys_lab.losses import _estimators, _kernels
 from gatys_lab.losses.bn import BNStatistics
 from gatys_lab.losses.gram import Gram
 from gatys_lab.losses.mmd_gaussian import GaussianMMD
@@ -93,6 +93,7 @@ def test_permuted_positions_change_nothing(label: str, seed: int, h: int) -> Non
 @pytest.mark.parametrize("masked", [False, True])
 def test_gradient(monkeypatch, label: str, masked: bool) -> None:
     monkeypatch.setattr(_kernels, "BLOCK_BYTES", 1000)  # several blocks
+    monkeypatch.setattr(_estimators, "CACHE_BYTES", 1000)
     name, options = SMOOTH[label]
     f, style, masks, _ = sides(masked)
     loss = catalog.load("losses", name, **options)
