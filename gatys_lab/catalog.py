@@ -10,6 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from gatys_lab.errors import UnknownName
+
 
 def names(folder: str) -> tuple[str, ...]:
     """The names in a folder of the package ("losses", "networks", "optimizers"), sorted."""
@@ -20,7 +22,7 @@ def names(folder: str) -> tuple[str, ...]:
 
 
 def load(folder: str, name: str, **options: Any) -> Any:
-    """Build the object called `name`. Raises ValueError for an unknown name or option, and says which exist.
+    """Build the object called `name`. Raises UnknownName (a ValueError) for a name or option that does not exist.
 
     For losses, `name` may also be the path of a .py file of the user's own with a `build()`.
     """
@@ -29,7 +31,7 @@ def load(folder: str, name: str, **options: Any) -> Any:
     for option in options:
         if option not in accepted:
             known = ", ".join(accepted) or "no options"
-            raise ValueError(f"{name} has no option '{option}'; it takes {known}")
+            raise UnknownName(f"{name} has no option '{option}'; it takes {known}")
     return build(**options)
 
 
@@ -43,7 +45,7 @@ def _module(folder: str, name: str) -> ModuleType:
         return _user_module(Path(name))
     if name not in names(folder):
         kind = {"losses": "style loss", "networks": "network", "optimizers": "optimizer"}.get(folder, folder)
-        raise ValueError(f"no {kind} '{name}'; there are {', '.join(names(folder))}")
+        raise UnknownName(f"no {kind} '{name}'; there are {', '.join(names(folder))}")
     return importlib.import_module(f"gatys_lab.{folder}.{name.replace('-', '_')}")
 
 

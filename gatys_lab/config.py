@@ -17,6 +17,7 @@ class Config:
     weights: str | None = None
     pooling: str = "max"
     padding: str | None = None  # the weights' own
+    preprocessing: str | None = None  # the weights' own
     style_loss: str = "gram"
     style_layers: dict[str, float] | None = None  # the loss's usual ones, else STYLE_LAYERS
     content_layers: dict[str, float] = field(default_factory=lambda: dict(CONTENT_LAYERS))

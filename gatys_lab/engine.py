@@ -40,7 +40,7 @@ def optimize(
         while state.reason is None:
             before = state.x.clone() if tolerance is not None else None
             state = optimizer.step(run.evaluate, state)
-            if before is not None and _change(before, state.x) < tolerance:
+            if before is not None and tolerance is not None and _change(before, state.x) < tolerance:
                 state.reason = "converged"
         reason = state.reason
     except _BudgetSpent:
@@ -69,14 +69,15 @@ class _Run:
         if self.used >= self.budget - 1:
             raise _BudgetSpent
         leaf = x.detach().requires_grad_()
-        loss = self.objective(self.network(leaf, self.objective.layers))
-        (gradient,) = torch.autograd.grad(loss.total, leaf)
+        with torch.enable_grad():  # optimisers work without
+            loss = self.objective(self.network(leaf, self.objective.layers))
+            (gradient,) = torch.autograd.grad(loss.total, leaf)
         total = loss.total.detach()
         better = total < self.best_loss  # stays on the device: no synchronisation here
         self.best = torch.where(better, x.detach(), self.best)
         self.best_loss = torch.where(better, total, self.best_loss)
         self._report(total, loss.parts, x.detach())
-        return total, gradient
+        return total, gradient.contiguous()  # it comes in channels_last; the optimisers see vectors
 
     def deliver(self, average: Tensor | None, reason: Reason) -> Solution:
         candidates = [self.best] if average is None else [average, self.best]

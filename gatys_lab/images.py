@@ -13,7 +13,7 @@ import os
 import secrets
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, singledispatch
@@ -120,7 +120,7 @@ def resize(image: Tensor, size_px: int) -> Tensor:
     return resize_to(image, (height, width))
 
 
-def resize_to(image: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_to(image: Tensor, size: Sequence[int]) -> Tensor:
     """`image` (N, C, H, W) at (height, width) px: bicubic, antialiased, clamped to [0, 1]; device and dtype are kept.
 
     It averages sRGB values, not linear light. Both were looked at on six photographs and paintings, 1024 -> 512 -> 128

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,8 @@ def stylize(photo: Source, painting: Source, *, callbacks: Sequence[Callback] = 
     """Paint `photo` in the manner of `painting`; `options` are the fields of `gatys_lab.config.Config`.
 
     Pictures are paths, PIL images, arrays or tensors. `style_loss` is a name, a StyleLoss, or a mapping of either to
-    weights. Callbacks get a `Step` after each evaluation. What cannot be done raises a ValueError or OSError of one line.
+    weights. Callbacks get a `Step` after each evaluation. What cannot be done raises a ValueError or OSError of one
+    line.
 
     >>> stylize("photo.jpg", "painting.jpg", style_loss="mmd-gaussian").image.save("out.png")  # doctest: +SKIP
     """
@@ -71,9 +72,11 @@ def prepare(photo: Source, painting: Source, **options: Any) -> "Job":
         torch.set_num_threads(config.threads)
     device = devices.choose(config.device)
     photo, painting = _picture(photo, config), _picture(painting, config)
-    network = catalog.load(
-        "networks", config.network, weights=config.weights, pooling=config.pooling, padding=config.padding
-    ).to(device)
+    asked = {"padding": config.padding, "preprocessing": config.preprocessing}
+    asked = {option: value for option, value in asked.items() if value is not None}
+    network = catalog.load("networks", config.network, weights=config.weights, pooling=config.pooling, **asked).to(
+        device
+    )
     job = Job(
         config, photo, painting, network, catalog.load("optimizers", config.optimizer), objective_of(config), device
     )
@@ -99,7 +102,7 @@ class Job:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Coarse to fine, doubling; where a side would be too small for the deepest layer, they are left out."""
+        """Coarse to fine, doubling; without those that are too small for the deepest layer."""
         sizes = [self.size_px]
         while not self.config.single_scale and (half := sizes[0] // 2) >= self.config.smallest_px and self._fits(half):
             sizes.insert(0, half)
@@ -114,10 +117,9 @@ class Job:
 
     def check(self) -> None:
         """Raises ValueError if the pictures are too small for the deepest layer at the final size."""
-        self.network.minimum_px(self.objective.layers)
+        need = self.network.minimum_px(self.objective.layers)
         for name, picture, size_px in self._pictures(self.size_px):
             height, width = _shape(picture.image, size_px)
-            need = self.network.minimum_px(self.objective.layers)
             if min(height, width) < need:
                 raise ValueError(
                     f"the {name} is {width} x {height} px at this size; {self.network.name} needs {need} px a side for "
@@ -247,11 +249,13 @@ def _usual_layers(loss: StyleLoss) -> dict[str, float]:
 
 def _losses(given: Losses) -> dict[str, tuple[StyleLoss, float]]:
     """Style losses with their weights, under names that tell them apart."""
+    items: Iterable[tuple[Any, float]]
     if isinstance(given, Mapping):
-        items = list(given.items())
+        items = given.items()
+    elif isinstance(given, Sequence) and not isinstance(given, str):
+        items = [(item, 1.0) for item in given]
     else:
-        several = isinstance(given, Sequence) and not isinstance(given, str)
-        items = [(item, 1.0) for item in (given if several else [given])]
+        items = [(given, 1.0)]
     losses: dict[str, tuple[StyleLoss, float]] = {}
     for item, weight in items:
         spec = parse_loss(item) if isinstance(item, str) else item

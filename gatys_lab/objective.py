@@ -137,29 +137,27 @@ def is_style(group: str) -> bool:
 
 
 def balanced(objective: Fitted, network: Network, photo: Image, seed: int = 0) -> Fitted:
-    """Give every group of terms the gradient norm 1 on the image, so that only the factors written with * are left.
+    """Give every term the gradient norm 1 on the image, so that the factors written with * and the shares are left.
 
     Then `content(...) + 5 * style(...)` means the same whatever the loss, network or size. Measured at one fixed point:
-    the photo plus N(0, NOISE^2), clamped (at the photo itself the content has no gradient).
+    the photo plus N(0, NOISE^2), clamped (at the photo itself the content has no gradient). Layer by layer, a group's
+    shares made to sum to 1: brought to a norm as a whole, a style loss is its strongest layer's alone, and lions
+    stay grey where they should turn to candy.
     """
     noise = torch.randn(photo.shape, generator=torch.Generator().manual_seed(seed)).to(photo)
     point = (photo + NOISE * noise).clamp(0, 1).requires_grad_()
     features = network(point, objective.layers)
-    sums: dict[str, Tensor] = {}
+    whole: dict[str, float] = {}
+    for term in objective.terms:
+        whole[term.group] = whole.get(term.group, 0.0) + term.share
+    weights = []
     for term, loss in zip(objective.terms, objective.losses, strict=True):
-        sums[term.group] = sums.get(term.group, torch.zeros(())) + term.share * loss(features[term.layer])
-    norms = {group: _gradient_norm(value, point) for group, value in sums.items()}
-    flat = [group for group, norm in norms.items() if not 0 < norm < float("inf")]
-    if flat:
-        raise ValueError(
-            f"cannot balance {', '.join(flat)}: no finite gradient on this picture; give raw weights instead"
-        )
-    return replace(objective, weights=tuple(t.factor * t.share / norms[t.group] for t in objective.terms))
-
-
-def _gradient_norm(value: Tensor, point: Tensor) -> float:
-    (gradient,) = torch.autograd.grad(value, point, retain_graph=True)
-    return float(torch.linalg.vector_norm(gradient))
+        (gradient,) = torch.autograd.grad(loss(features[term.layer]), point, retain_graph=True)
+        norm = float(torch.linalg.vector_norm(gradient))
+        if not 0 < norm < float("inf"):
+            raise ValueError(f"cannot balance '{term.name}': its gradient on this picture is {norm}; give raw weights")
+        weights.append(term.factor * term.share / whole[term.group] / norm)
+    return replace(objective, weights=tuple(weights))
 
 
 def _weights(layers: str | Iterable[str] | Mapping[str, float]) -> dict[str, float]:

@@ -18,6 +18,7 @@ True
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -31,6 +32,9 @@ TILE_BYTES = 64 << 20  # of inner products of cells; about three such tiles live
 @dataclass(frozen=True)
 class StyleSwap:
     """The target is the swapped content (1, C, h', w'): it carries the content too, and needs no content term."""
+
+    usual_layers: ClassVar[dict[str, float]] = {"relu3_1": 1.0}
+    carries_content: ClassVar[bool] = True
 
     patch: int = 3
     stride: int = 1

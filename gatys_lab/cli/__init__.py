@@ -5,8 +5,8 @@ Errors are one line on standard error. Exit status: 0 done, 2 what is wrong in t
 """
 
 import importlib
-import logging
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,6 +64,6 @@ def _run(arguments: list[str]) -> int:
 
 def _fail(message: str, status: int, debug: bool) -> int:
     if debug:
-        logging.getLogger(__name__).error("traceback", exc_info=True)
+        click.echo(traceback.format_exc(), err=True)
     click.echo("gatys-lab: " + " ".join(message.split()), err=True)
     return status

@@ -51,6 +51,7 @@ def _layers(layers: dict[str, float]) -> str:
 @click.option("--weights", type=FILE, help="The network's weights, instead of those that are found.")
 @click.option("--pooling", type=click.Choice(["max", "avg", "l2"]), default=DEFAULTS.pooling, show_default=True)
 @click.option("--padding", type=click.Choice(["zeros", "reflect", "circular"]), help="[default: the weights' own]")
+@click.option("--preprocessing", help="torchvision, caffe or none, where a file of weights does not tell.")
 @click.option("--device", default=DEFAULTS.device, show_default=True, help="auto, cuda, mps or cpu.")
 @click.option("--threads", type=click.IntRange(min=1), help="Processor threads.  [default: all cores]")
 @click.option("--max-pixels", type=click.IntRange(min=1), default=DEFAULTS.max_pixels, show_default=True,

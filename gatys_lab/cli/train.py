@@ -48,9 +48,9 @@ def lite(out: Path, steps: int, seed: int, threads: int | None, **data: Any) -> 
     settings = Settings(steps=steps, seed=seed)
     photos = files_in(data["photos"], data["hold_out_photos"])
     paintings = files_in(data["paintings"], data["hold_out_paintings"]) if data["paintings"] else photos
-    crops = [Crops(files, settings.size_px) for files in (photos, paintings)]
-    samples = [crops[0].draw(8, seed, 10**8 + i) for i in range(16)]
-    run = Distillation(_teacher.load(data["teacher"], samples), *crops, settings)
+    contents, styles = Crops(photos, settings.size_px), Crops(paintings, settings.size_px)
+    samples = [contents.draw(8, seed, 10**8 + i) for i in range(16)]
+    run = Distillation(_teacher.load(data["teacher"], samples), contents, styles, settings)
     click.echo(f"{len(photos)} photos, {len(paintings)} paintings, {steps} steps", err=True)
     with click.progressbar(length=steps, file=sys.stderr, item_show_func=lambda text: text) as bar:
 
@@ -59,7 +59,7 @@ def lite(out: Path, steps: int, seed: int, threads: int | None, **data: Any) -> 
             bar.update(progress.step - bar.pos, f"loss {progress.losses['total']:.3f}, errors {errors}")
 
         train(run, out, report)
-    corrupt = set.union(*(c.corrupt for c in crops))
+    corrupt = contents.corrupt | styles.corrupt
     click.echo(f"{out}" + (f"; {len(corrupt)} files could not be read" if corrupt else ""), err=True)
 
 

@@ -69,9 +69,9 @@ class Lesson:
 
 
 def gram(f: Tensor) -> Tensor:
-    """(N, C, h, w) -> (N, C, C), the mean over positions, in 32 bits."""
-    f = f.float().permute(0, 2, 3, 1).flatten(1, 2)  # (N, P, C)
-    return f.mT @ f / f.shape[1]
+    """(N, C, h, w) -> (N, C, C), the mean over positions; multiplied in the features' precision, summed in 32 bits."""
+    f = f.permute(0, 2, 3, 1).flatten(1, 2)  # (N, P, C)
+    return (f.mT @ f).float() / f.shape[1]
 
 
 def _square(x: Tensor) -> Tensor:
@@ -173,7 +173,7 @@ class Distillation:
         return {"total": torch.stack(list(losses.values())).sum()} | losses | {k: feature[k].sqrt() for k in STYLE}
 
     def _slope(self, pictures: Tensor, styles: Tensor) -> Tensor:
-        """The gradient by which the pool's pictures move: of the student's style loss, a layer relative to the style's."""
+        """The gradient by which the pool's pictures move: the student's style loss, a layer relative to the style."""
         leaf = pictures.clone().requires_grad_()
         with torch.autocast(leaf.device.type, torch.bfloat16):
             seen = self.student(leaf, STYLE)

@@ -1,0 +1,40 @@
+"""Small pictures and small networks, so that the tests that need an engine are quick."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+
+from gatys_lab.networks._vgg import VGG, plan
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def network() -> VGG:
+    """A VGG to relu3_1 with a handful of channels and random weights, float64."""
+    widths = {step: 6 for step in plan((2, 2, 1)) if step.startswith("conv")}
+    net = VGG("tiny", widths, padding="reflect").double().requires_grad_(False)
+    for step in widths:
+        torch.nn.init.kaiming_normal_(getattr(net, step).weight)
+    return net
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """A file of a smooth picture with an edge, 90 x 72."""
+    y, x = np.mgrid[0:72, 0:90] / 90
+    pixels = np.stack([x, y, (x > y) * 0.8], 2)
+    Pillow.fromarray((pixels * 255).astype("uint8")).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+@pytest.fixture
+def painting(tmp_path):
+    """A file of coarse coloured noise, 80 x 80."""
+    cells = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    Pillow.fromarray(cells).resize((80, 80), Pillow.Resampling.NEAREST).save(tmp_path / "painting.png")
+    return tmp_path / "painting.png"

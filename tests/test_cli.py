@@ -1,0 +1,163 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image as Pillow
+
+from gatys_lab import cli, job
+
+QUICK = ["--size", "48", "--evaluations", "3"]
+
+
+def run(capsys, *arguments):
+    """Exit status and standard error of `gatys-lab ARGUMENTS`."""
+    with pytest.raises(SystemExit) as done:
+        cli.main([str(a) for a in arguments])
+    return done.value.code, capsys.readouterr().err
+
+
+def test_a_picture_comes_out(capsys, photo, painting, tmp_path):
+    out = tmp_path / "out.jpg"
+    status, said = run(capsys, "stylize", photo, painting, "-o", out, *QUICK)
+    assert status == 0 and Pillow.open(out).size == (48, 38)
+    for word in ("device cpu", "network lite-1", "48 px", "loss", str(out)):
+        assert word in said
+
+
+def test_quiet_says_nothing(capsys, photo, painting, tmp_path):
+    status, said = run(capsys, "stylize", photo, painting, "-o", tmp_path / "out.png", "--quiet", *QUICK)
+    assert (status, said) == (0, "")
+
+
+def test_every_option_reaches_the_job(photo, painting, tmp_path, capsys, monkeypatch):
+    arguments = {
+        "--style-scale": ".9",
+        "--style-loss": "mmd-poly:.5,degree=1",
+        "--style-layers": "relu1_1:2,relu2_1",
+        "--content-layers": "relu3_1",
+        "--balance": "2",
+        "--tv": ".1",
+        "--tv-kind": "l1",
+        "--optimizer": "adam",
+        "--tolerance": "1e-9",
+        "--init": "noise",
+        "--seed": "3",
+        "--threads": "1",
+        "--device": "cpu",
+        "--pooling": "avg",
+        "--padding": "zeros",
+        "--network": "lite",
+    }
+    seen = []
+    monkeypatch.setattr(job.Job, "check", lambda self: seen.append(self))
+    flat = [word for pair in arguments.items() for word in pair]
+    more = ["--style-loss", "gram:2", "--single-scale"]
+    status, said = run(capsys, "stylize", photo, painting, "-o", tmp_path / "o.png", *QUICK, *flat, *more)
+    assert status == 0 and "mmd-poly + gram + content + tv" in said
+    config = seen[0].config
+    assert (config.style_scale, config.balance, config.tv, config.tv_kind) == (0.9, 2.0, 0.1, "l1")
+    assert (config.optimizer, config.tolerance, config.init, config.seed) == ("adam", 1e-9, "noise", 3)
+    assert (config.threads, config.device, config.pooling, config.padding) == (1, "cpu", "avg", "zeros")
+    assert config.style_layers == {"relu1_1": 2, "relu2_1": 1} and config.content_layers == {"relu3_1": 1}
+    assert config.single_scale and config.size_px == 48 and config.evaluations == 3
+    assert [(spec.name, spec.weight, spec.options) for spec in config.style_loss] == [
+        ("mmd-poly", 0.5, {"degree": 1}),
+        ("gram", 2.0, {}),
+    ]
+
+
+BAD = {
+    "no photo": (2, ["none.jpg", "{painting}"], "none.jpg"),
+    "a folder": (2, ["{folder}", "{painting}"], "is a directory"),
+    "negative size": (2, ["--size", "-4"], "--size"),
+    "unknown loss": (2, ["--style-loss", "grem"], "there are bn, gram"),
+    "unknown option of a loss": (2, ["--style-loss", "gram,degree=2"], "no option 'degree'"),
+    "negative weight": (2, ["--style-loss", "gram:-1"], "at least 0"),
+    "unknown layer": (2, ["--style-layers", "relu9_1"], "no layer 'relu9_1'"),
+    "unknown network": (2, ["--network", "resnet"], "there are lite, vgg16, vgg19"),
+    "unknown optimizer": (2, ["--optimizer", "sgd"], "there are adam, lbfgs, lbfgsb"),
+    "unknown device": (2, ["--device", "abacus"], "auto, cuda, mps, cpu"),
+    "two kinds of weight": (2, ["--balance", "2", "--style-weight", "3"], "excludes"),
+    "one evaluation": (2, ["--evaluations", "1"], "--evaluations"),
+    "unknown command line option": (2, ["--sise", "3"], "--sise"),
+    "text named jpg": (1, ["{text}", "{painting}"], "text.jpg"),
+    "too small": (1, ["--size", "20"], "needs 32 px"),
+    "too many pixels": (1, ["--max-pixels", "100"], "--max-pixels"),
+    "weights that do not fit": (1, ["--weights", "{text}"], "text.jpg"),
+    "unknown suffix": (1, ["-o", "{folder}/out.xyz"], ".png, .jpg, .webp or .tif"),
+    "no folder to write in": (1, ["-o", "{folder}/none/out.png"], "make it first"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_gets_one_line_and_the_right_status(case, capsys, photo, painting, tmp_path):
+    wanted, arguments, words = BAD[case]
+    (tmp_path / "text.jpg").write_text("not a picture")
+    names = {"painting": painting, "folder": tmp_path, "text": tmp_path / "text.jpg"}
+    arguments = [a.format(**names) for a in arguments]
+    pictures = arguments if arguments[-1] == str(painting) else [photo, painting, *arguments]
+    before = sorted(tmp_path.rglob("*"))
+    status, said = run(capsys, "stylize", "-o", tmp_path / "out.png", *QUICK, *pictures)
+    lines = [line for line in said.splitlines() if line.startswith("gatys-lab: ")]
+    assert status == wanted and len(lines) == 1 and words in lines[0], said
+    assert "Traceback" not in said and sorted(tmp_path.rglob("*")) == before
+
+
+def test_debug_shows_the_traceback(capsys, photo, painting, tmp_path):
+    status, said = run(capsys, "stylize", photo, painting, "-o", tmp_path / "o.png", "--size", "20", "--debug")
+    assert status == 1 and "Traceback" in said
+
+
+def test_a_full_disk_leaves_the_old_picture(capsys, photo, painting, tmp_path, monkeypatch):
+    out = tmp_path / "out.png"
+    out.write_bytes(b"old")
+
+    def full(self, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    status, said = run(capsys, "stylize", photo, painting, "-o", out, *QUICK)
+    assert status == 1 and "No space left" in said and out.read_bytes() == b"old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.png", "painting.png", "photo.png"]
+
+
+def test_help_is_quick_and_imports_no_torch():
+    code = "import sys; from gatys_lab.cli import main\ntry: main(['stylize', '--help'])\n"
+    code += "except SystemExit: assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert time.monotonic() - began < 3  # .3 s where nothing else runs: see docs/performance.md
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to one process")
+def test_ctrl_c_leaves_the_best_picture(photo, painting, tmp_path):
+    out = tmp_path / "out.png"
+    command = [
+        sys.executable,
+        "-m",
+        "gatys_lab",
+        "stylize",
+        photo,
+        painting,
+        "-o",
+        out,
+        "--size",
+        "64",
+        "--single-scale",
+    ]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        [*map(str, command), "--evaluations", "100000"], stderr=subprocess.PIPE, text=True, env=environment
+    ) as running:
+        for line in running.stderr:
+            if "device" in line:
+                break
+        time.sleep(1.5)
+        running.send_signal(signal.SIGINT)
+        said = running.stderr.read()
+    assert running.returncode == 130, said
+    assert Pillow.open(out).size == (64, 51) and "interrupted" in said and "Traceback" not in said

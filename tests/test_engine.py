@@ -1,0 +1,125 @@
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from gatys_lab import catalog
+from gatys_lab.engine import optimize
+from gatys_lab.objective import content, style
+
+LAYERS = ("relu1_1", "relu3_1")
+
+
+@pytest.fixture
+def problem(network):
+    photo, painting = torch.rand(1, 3, 20, 24, dtype=torch.float64), torch.rand(1, 3, 28, 20, dtype=torch.float64)
+    objective = content("relu2_1") + 5 * style("gram", LAYERS)
+    fitted = objective.fit(network(photo, objective.layers), network(painting, objective.layers))
+    return photo, network, fitted
+
+
+def loss_of(problem, image):
+    _, network, fitted = problem
+    with torch.no_grad():
+        return float(fitted(network(image, fitted.layers)).total)
+
+
+@pytest.mark.parametrize("name", catalog.names("optimizers"))
+def test_the_contract_of_a_solution(problem, name):
+    steps = []
+    solution = optimize(*problem, catalog.load("optimizers", name), evaluations=25, callbacks=[steps.append])
+    assert solution.evaluations == len(steps) <= 25
+    assert [step.evaluation for step in steps] == list(range(1, len(steps) + 1))
+    assert solution.reason == "budget"
+    assert solution.loss == pytest.approx(loss_of(problem, solution.image))
+    assert solution.loss < 0.7 * loss_of(problem, problem[0])
+    assert solution.image.min() >= 0 and solution.image.max() <= 1
+    assert solution.image.shape == problem[0].shape and solution.image.dtype == torch.float64
+    torch.testing.assert_close(sum(steps[0].parts.values()), steps[0].loss)
+
+
+@dataclass
+class Wandering:
+    """An optimizer whose iterates are given: `x` for the k-th evaluation; None interrupts."""
+
+    images: list
+
+    @dataclass
+    class State:
+        x: torch.Tensor
+        average: torch.Tensor | None = None
+        reason: str | None = None
+
+    def start(self, x):
+        return self.State(x.clone())
+
+    def step(self, evaluate, state):
+        for image in self.images:
+            if image is None:
+                raise KeyboardInterrupt
+            evaluate(image)
+        state.reason = "stalled"
+        return state
+
+
+def test_the_best_image_seen_is_delivered_not_the_last(problem):
+    photo = problem[0]
+    good, bad = photo, 1 - photo
+    assert loss_of(problem, good) < loss_of(problem, bad)
+    solution = optimize(*problem, Wandering([bad, good, bad]), evaluations=9)
+    torch.testing.assert_close(solution.image, good)
+    assert solution.reason == "stalled" and solution.evaluations == 4
+
+
+def test_the_loss_is_that_of_the_clamped_image(problem):
+    solution = optimize(*problem, Wandering([problem[0] * 3 - 1]), evaluations=5)
+    assert solution.image.max() == 1 and solution.image.min() == 0
+    assert solution.loss == pytest.approx(loss_of(problem, (problem[0] * 3 - 1).clamp(0, 1)))
+
+
+def test_an_interruption_delivers_the_best_so_far(problem):
+    solution = optimize(*problem, Wandering([problem[0], None]), evaluations=9)
+    assert solution.reason == "interrupted" and solution.evaluations == 2
+    torch.testing.assert_close(solution.image, problem[0])
+
+
+def test_nothing_that_is_not_finite_is_delivered(problem):
+    nan = torch.full_like(problem[0], float("nan"))
+    solution = optimize(*problem, Wandering([problem[0], nan]), evaluations=9)
+    torch.testing.assert_close(solution.image, problem[0])
+
+
+@pytest.mark.parametrize("budget", [2, 3, 7])
+def test_the_budget_is_never_exceeded(problem, budget):
+    calls = []
+    optimize(*problem, catalog.load("optimizers", "lbfgs"), evaluations=budget, callbacks=[calls.append])
+    assert len(calls) == budget
+
+
+def test_a_budget_of_one_is_refused(problem):
+    with pytest.raises(ValueError, match="at least 2"):
+        optimize(*problem, catalog.load("optimizers", "lbfgs"), evaluations=1)
+
+
+def test_the_tolerance_stops_where_the_image_stands_still(problem):
+    images = []
+    solution = optimize(
+        *problem,
+        catalog.load("optimizers", "lbfgs"),
+        evaluations=400,
+        tolerance=0.01,
+        callbacks=[lambda step: images.append(step.image.clone())],
+    )
+    assert solution.reason == "converged" and solution.evaluations < 400
+
+
+def test_adam_delivers_its_average(problem):
+    noisy = optimize(*problem, catalog.load("optimizers", "adam", lr=0.1, averaging=0.0), evaluations=40)
+    averaged = optimize(*problem, catalog.load("optimizers", "adam", lr=0.1, averaging=0.9), evaluations=40)
+    assert not torch.equal(noisy.image, averaged.image)
+    assert averaged.loss == pytest.approx(loss_of(problem, averaged.image))
+
+
+def test_the_same_start_gives_the_same_bytes(problem):
+    first, second = (optimize(*problem, catalog.load("optimizers", "lbfgs"), evaluations=12).image for _ in range(2))
+    assert torch.equal(first, second)

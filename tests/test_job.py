@@ -1,0 +1,161 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+
+from gatys_lab import stylize
+from gatys_lab.errors import UnknownName
+from gatys_lab.images import read
+from gatys_lab.job import prepare
+from gatys_lab.losses import bn
+from gatys_lab.objective import content, style
+
+QUICK = {"size_px": 80, "evaluations": 6, "smallest_px": 32}
+
+
+def test_three_lines_of_python(photo, painting, tmp_path):
+    result = stylize(str(photo), painting, style_loss="mmd-gaussian", **QUICK)
+    result.image.save(tmp_path / "out.png")
+    assert Pillow.open(tmp_path / "out.png").size == (80, 64)
+    assert result.reason == "budget" and result.evaluations == len(result.trace) == 12
+    assert [row.size_px for row in result.trace] == [40] * 6 + [80] * 6
+    row = result.trace[-1]
+    assert row.total == pytest.approx(result.loss)
+    assert row.total == pytest.approx(sum(row.parts.values()), rel=1e-4)
+    assert all(a.seconds <= b.seconds for a, b in zip(result.trace, result.trace[1:], strict=False))
+    assert result.trace[-1].total < result.trace[6].total
+
+
+def test_paths_pil_arrays_and_tensors_are_the_same_picture(photo, painting):
+    pil = Pillow.open(photo)
+    forms = [photo, pil, np.asarray(pil), read(photo).image]
+    results = [stylize(form, painting, single_scale=True, **QUICK) for form in forms]
+    assert all(torch.equal(result.pixels, results[0].pixels) for result in results)
+
+
+def test_the_same_seed_gives_the_same_bytes_another_seed_others(photo, painting):
+    first, second, other = (stylize(photo, painting, init="noise", seed=seed, **QUICK).pixels for seed in (1, 1, 2))
+    assert torch.equal(first, second) and not torch.equal(first, other)
+
+
+def test_the_photo_is_never_enlarged(photo, painting):
+    assert stylize(photo, painting, size_px=500, evaluations=2, single_scale=True).image.size == (90, 72)
+
+
+def test_transparency_is_put_back(tmp_path, painting):
+    pixels = np.full((64, 64, 4), 255, np.uint8)
+    pixels[:32, :, 3] = 0
+    Pillow.fromarray(pixels, "RGBA").save(tmp_path / "cut.png")
+    image = stylize(tmp_path / "cut.png", painting, **QUICK).image
+    assert image.mode == "RGBA"
+    alpha = np.asarray(image)[..., 3]
+    assert (alpha[:31] == 0).all() and (alpha[33:] == 255).all()
+
+
+def test_losses_by_name_by_object_and_mixed(photo, painting):
+    job = prepare(photo, painting, style_loss={"gram": 3.0, bn.build(): 1.0}, balance=8.0, **QUICK)
+    factors = {term.group: term.factor for term in job.objective.terms}
+    assert factors == {"gram": 6.0, "BNStatistics": 2.0, "content": 1.0}
+    by_name = stylize(photo, painting, style_loss="bn", **QUICK)
+    by_object = stylize(photo, painting, style_loss=bn.build(), **QUICK)
+    assert torch.equal(by_name.pixels, by_object.pixels)
+
+
+def test_one_loss_twice_is_told_apart(photo, painting):
+    job = prepare(photo, painting, style_loss={"mmd-poly,degree=1": 1.0, "mmd-poly,degree=2": 1.0}, **QUICK)
+    assert {term.group for term in job.objective.terms} == {"mmd-poly", "mmd-poly#2", "content"}
+
+
+def test_raw_weights_are_the_plain_sum(photo, painting):
+    job = prepare(photo, painting, content_weight=2.0, style_weight=300.0, style_layers={"relu2_1": 1.0}, **QUICK)
+    wanted = 300 * style("gram", "relu2_1") + 2 * content("relu4_2")
+    assert [(t.name, t.factor, t.share) for t in job.objective.terms] == [
+        (t.name, t.factor, t.share) for t in wanted.terms
+    ]
+    result = stylize(photo, painting, content_weight=2.0, style_weight=0.0, single_scale=True, **QUICK)
+    assert result.trace[0].total == 0  # content alone, from the content
+
+
+def test_style_swap_alone_has_no_content_term_and_some_smoothness(photo, painting, caplog):
+    caplog.set_level("INFO")
+    job = prepare(photo, painting, style_loss="style-swap", **QUICK)
+    assert {term.group for term in job.objective.terms} == {"style-swap", "tv"}
+    assert [term.layer for term in job.objective.terms] == ["relu3_1", "input"]
+    assert "no balance" in caplog.text
+    job = prepare(photo, painting, style_loss={"style-swap": 1.0, "gram": 1.0}, **QUICK)
+    assert {term.group for term in job.objective.terms} == {"style-swap", "gram", "content"}
+    assert stylize(photo, painting, style_loss="style-swap", **QUICK).evaluations == 12
+
+
+def test_style_swap_of_the_picture_itself(photo, painting):
+    assert stylize(photo, painting, style_loss="style-swap", style_layers={"input": 1.0}, **QUICK).loss >= 0
+
+
+@pytest.mark.parametrize("init", ["content", "noise", "style", "file"])
+def test_where_it_begins(photo, painting, init):
+    images = []
+    start = str(painting) if init == "file" else init
+    stylize(
+        photo, painting, init=start, single_scale=True, callbacks=[lambda s: images.append(s.image.clone())], **QUICK
+    )
+    first = images[0]
+    if init == "content":
+        torch.testing.assert_close(first.mean((2, 3)), read(photo).image.mean((2, 3)), atol=0.01, rtol=0)
+    elif init == "noise":
+        assert abs(float(first.mean()) - 0.5) < 0.02 and float(first.std()) > 0.25
+    else:
+        torch.testing.assert_close(first.mean((2, 3)), read(painting).image.mean((2, 3)), atol=0.02, rtol=0)
+
+
+def test_style_scale_sizes_the_painting(photo, painting):
+    seen = []
+    job = prepare(photo, painting, style_scale=0.75, single_scale=True, **QUICK)
+    network = job.network
+    original = network.forward
+
+    def spy(image, layers):
+        seen.append(max(image.shape[2:]))
+        return original(image, layers)
+
+    network.forward = spy
+    job.run()
+    assert seen[:2] == [80, 60]
+
+
+def test_an_interruption_delivers_a_picture_of_the_final_size(photo, painting):
+    def interrupt(step):
+        if step.evaluation == 3:
+            raise KeyboardInterrupt
+
+    result = stylize(photo, painting, callbacks=[interrupt], **QUICK)
+    assert result.reason == "interrupted" and result.image.size == (80, 64)
+
+
+def test_an_interruption_between_two_sizes_delivers_the_coarser_one(photo, painting, monkeypatch):
+    job = prepare(photo, painting, **QUICK)
+    run_size, calls = type(job)._run_size, []
+
+    def second_time_interrupted(self, *args):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return run_size(self, *args)
+
+    monkeypatch.setattr(type(job), "_run_size", second_time_interrupted)
+    result = job.run()
+    assert result.reason == "interrupted" and result.image.size == (80, 64)
+
+
+def test_what_cannot_be_done_is_said(photo, painting):
+    with pytest.raises(UnknownName, match="no option 'sise_px'"):
+        stylize(photo, painting, sise_px=3)
+    with pytest.raises(UnknownName, match="no layer 'relu9_9'"):
+        stylize(photo, painting, style_layers={"relu9_9": 1.0})
+    with pytest.raises(UnknownName, match="no device 'abacus'"):
+        stylize(photo, painting, device="abacus")
+    with pytest.raises(ValueError, match="needs 32 px a side"):
+        stylize(photo, painting, size_px=36)
+    with pytest.raises(ValueError, match="sum to 0"):
+        stylize(photo, painting, style_loss={"gram": 0.0})
+    with pytest.raises(FileNotFoundError):
+        stylize("none.jpg", painting)
