@@ -26,11 +26,13 @@ def command() -> None:
 )
 @click.option("--steps", type=click.IntRange(min=1), default=20_000, show_default=True,
               help="May be changed when a run is resumed.")  # fmt: skip
+@click.option("--crop", "size_px", type=click.IntRange(min=32), default=128, show_default=True,
+              help="Side of the crops that are learnt from.")  # fmt: skip
 @click.option("--seed", type=COUNT, default=0, show_default=True)
 @click.option("--hold-out-photos", type=COUNT, default=0, help="Leave out the last so many by name, for `measure`.")
 @click.option("--hold-out-paintings", type=COUNT, default=0, help="The same of the paintings.")
 @click.option("--threads", type=click.IntRange(min=1), help="Processor threads.  [default: all cores]")
-def lite(out: Path, steps: int, seed: int, threads: int | None, **data: Any) -> None:
+def lite(out: Path, steps: int, size_px: int, seed: int, threads: int | None, **data: Any) -> None:
     """Distil VGG-19 into the small network `lite`. Run again after an interruption, it goes on where it stood.
 
     \b
@@ -45,7 +47,7 @@ def lite(out: Path, steps: int, seed: int, threads: int | None, **data: Any) -> 
 
     if threads is not None:
         torch.set_num_threads(threads)
-    settings = Settings(steps=steps, seed=seed)
+    settings = Settings(steps=steps, size_px=size_px, seed=seed)
     photos = files_in(data["photos"], data["hold_out_photos"])
     paintings = files_in(data["paintings"], data["hold_out_paintings"]) if data["paintings"] else photos
     contents, styles = Crops(photos, settings.size_px), Crops(paintings, settings.size_px)
