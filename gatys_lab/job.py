@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from torch import Tensor
 
 from gatys_lab import catalog, devices
-from gatys_lab.config import DEFAULTS, STYLE_LAYERS, Config
+from gatys_lab.config import BALANCED_TV, DEFAULTS, STYLE_LAYERS, Config
 from gatys_lab.engine import Callback, optimize
 from gatys_lab.errors import UnknownName
 from gatys_lab.images import Picture, as_image, longest, read, resize, resize_to, to_pil
@@ -213,7 +213,6 @@ class _Trace:
 
 
 _NOTHING = torch.empty(0)  # a trace keeps no images
-ALONE_TV = 0.02  # total variation for a loss that runs without a content term, where the user says nothing
 
 
 def objective_of(config: Config) -> Objective:
@@ -236,7 +235,7 @@ def objective_of(config: Config) -> Objective:
         log.info("the target of %s carries the content: no content term, and no balance", ", ".join(losses))
     else:
         terms.append((1.0 if config.content_weight is None else config.content_weight) * content(config.content_layers))
-    tv = config.tv if config.tv is not None else ALONE_TV if alone else 0.0
+    tv = config.tv if config.tv is not None else 0.0 if raw else BALANCED_TV
     if tv > 0:
         terms.append(tv * smoothness(config.tv_kind))
     return Objective(tuple(term for objective in terms for term in objective.terms if term.factor * term.share > 0))

@@ -4,6 +4,7 @@ import torch
 from PIL import Image as Pillow
 
 from gatys_lab import stylize
+from gatys_lab.config import BALANCED_TV
 from gatys_lab.errors import UnknownName
 from gatys_lab.images import read
 from gatys_lab.job import prepare
@@ -55,7 +56,7 @@ def test_transparency_is_put_back(tmp_path, painting):
 def test_losses_by_name_by_object_and_mixed(photo, painting):
     job = prepare(photo, painting, style_loss={"gram": 3.0, bn.build(): 1.0}, balance=8.0, **QUICK)
     factors = {term.group: term.factor for term in job.objective.terms}
-    assert factors == {"gram": 6.0, "BNStatistics": 2.0, "content": 1.0}
+    assert factors == {"gram": 6.0, "BNStatistics": 2.0, "content": 1.0, "tv": BALANCED_TV}
     by_name = stylize(photo, painting, style_loss="bn", **QUICK)
     by_object = stylize(photo, painting, style_loss=bn.build(), **QUICK)
     assert torch.equal(by_name.pixels, by_object.pixels)
@@ -63,7 +64,7 @@ def test_losses_by_name_by_object_and_mixed(photo, painting):
 
 def test_one_loss_twice_is_told_apart(photo, painting):
     job = prepare(photo, painting, style_loss={"mmd-poly,degree=1": 1.0, "mmd-poly,degree=2": 1.0}, **QUICK)
-    assert {term.group for term in job.objective.terms} == {"mmd-poly", "mmd-poly#2", "content"}
+    assert {term.group for term in job.objective.terms} == {"mmd-poly", "mmd-poly#2", "content", "tv"}
 
 
 def test_raw_weights_are_the_plain_sum(photo, painting):
@@ -83,7 +84,7 @@ def test_style_swap_alone_has_no_content_term_and_some_smoothness(photo, paintin
     assert [term.layer for term in job.objective.terms] == ["relu3_1", "input"]
     assert "no balance" in caplog.text
     job = prepare(photo, painting, style_loss={"style-swap": 1.0, "gram": 1.0}, **QUICK)
-    assert {term.group for term in job.objective.terms} == {"style-swap", "gram", "content"}
+    assert {term.group for term in job.objective.terms} == {"style-swap", "gram", "content", "tv"}
     assert stylize(photo, painting, style_loss="style-swap", **QUICK).evaluations == 12
 
 

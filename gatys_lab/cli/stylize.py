@@ -10,7 +10,7 @@ import click
 from gatys_lab import catalog
 from gatys_lab.cli._progress import Bar
 from gatys_lab.cli._types import FILE, OUTPUT, PICTURE, Layers, Loss
-from gatys_lab.config import DEFAULTS, STYLE_LAYERS
+from gatys_lab.config import BALANCED_TV, DEFAULTS, STYLE_LAYERS
 
 POSITIVE = click.FloatRange(min=0, min_open=True)
 WEIGHT = click.FloatRange(min=0)
@@ -37,7 +37,9 @@ def _layers(layers: dict[str, float]) -> str:
 @click.option("--style-weight", type=WEIGHT, help="Raw weight of the style; excludes --balance.")
 @click.option("--style-layers", type=Layers(), help=f"[default: {_layers(STYLE_LAYERS)}; relu3_1 for style-swap]")
 @click.option("--content-layers", type=Layers(), default=_layers(DEFAULTS.content_layers), show_default=True)
-@click.option("--tv", type=WEIGHT, help="Weight of total variation: smooths.  [default: 0; style-swap alone has some]")
+@click.option(
+    "--tv", type=WEIGHT, help=f"Weight of total variation: smooths.  [default: {BALANCED_TV:g}; 0 among raw weights]"
+)
 @click.option("--tv-kind", type=click.Choice(["l2", "l1"]), default=DEFAULTS.tv_kind, show_default=True)
 @click.option("--evaluations", type=click.IntRange(min=2), default=DEFAULTS.evaluations, show_default=True,
               help="Budget at each size: one is a forward and a backward pass.")  # fmt: skip

@@ -4,6 +4,7 @@ Prints tables; never passes or fails on a time. The bare network is a forward an
 padding and heads included; the engine adds the losses, their gradients, and L-BFGS with a history of 10.
 """
 
+import itertools
 import statistics
 import subprocess
 import sys
@@ -60,7 +61,7 @@ def engine(network, photo, painting, loss, evaluations) -> float:
         callbacks=[lambda step: stamps.append(time.perf_counter())],
     )
     stamps = stamps[WARM:-1]  # the last evaluation has no backward pass
-    return statistics.median(b - a for a, b in zip(stamps, stamps[1:], strict=False))
+    return statistics.median(b - a for a, b in itertools.pairwise(stamps))
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -1,0 +1,45 @@
+"""What the README says works: its Python examples are run as they stand, its commands parsed."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from PIL import Image as Pillow
+
+from gatys_lab.cli import group
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.S)
+COMMANDS = re.findall(r"^    (?:pip install .* && )?(gatys-lab (?:stylize|weights|train) [^#\n]*)", README, re.M)
+
+
+@pytest.mark.parametrize("code", EXAMPLES, ids=["stylize", "objects"])
+def test_the_examples_run(code, tmp_path, monkeypatch, photo, painting):
+    monkeypatch.chdir(tmp_path)
+    for file, name in ((photo, "photo.jpg"), (painting, "painting.jpg")):
+        Pillow.open(file).save(tmp_path / name)
+    exec(code.replace("evaluations=40", "evaluations=4"), {})  # noqa: S102
+    assert Pillow.open("out.png").size == (90, 72) or Pillow.open("out.png").size == (256, 205)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_are_understood(command, tmp_path, monkeypatch):
+    """Parsed with empty files of the names that they use; nothing is run."""
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(command)[1:]
+    for word in words:
+        if re.fullmatch(r"[\w/]+\.(jpg|png|pth|safetensors)", word):
+            Path(word).parent.mkdir(parents=True, exist_ok=True)
+            Path(word).touch()
+    context = group.make_context("gatys-lab", list(words))
+    name, sub, rest = group.resolve_command(context, [*context._protected_args, *context.args])
+    while hasattr(sub, "resolve_command"):
+        context = sub.make_context(name, list(rest), parent=context)
+        name, sub, rest = sub.resolve_command(context, [*context._protected_args, *context.args])
+    sub.make_context(name, list(rest), parent=context)
+
+
+def test_the_main_job_is_the_first_command():
+    assert COMMANDS[0] == "gatys-lab stylize examples/images/astronaut.jpg examples/images/strokes.png -o stylized.png"
+    assert len(COMMANDS) >= 8 and len(EXAMPLES) == 2
