@@ -149,7 +149,7 @@ class Job:
                 trace.end_of_size()
                 if solution.reason == "interrupted":
                     break
-                log.info("%d px: %s after %d evaluations", size_px, solution.reason, solution.evaluations)
+                log.debug("%d px: %s after %d evaluations", size_px, solution.reason, solution.evaluations)
         except KeyboardInterrupt:
             if solution is None:
                 raise

@@ -82,6 +82,7 @@ BAD = {
     "unknown optimizer": (2, ["--optimizer", "sgd"], "there are adam, lbfgs, lbfgsb"),
     "unknown device": (2, ["--device", "abacus"], "auto, cuda, mps, cpu"),
     "two kinds of weight": (2, ["--balance", "2", "--style-weight", "3"], "excludes"),
+    "no picture to begin with": (2, ["--init", "none.png"], "none.png"),
     "one evaluation": (2, ["--evaluations", "1"], "--evaluations"),
     "unknown command line option": (2, ["--sise", "3"], "--sise"),
     "text named jpg": (1, ["{text}", "{painting}"], "text.jpg"),

@@ -103,7 +103,7 @@ def test_a_pools_pictures_approach_what_they_are_moved_towards():
 
 
 def test_training_mends_a_spoilt_student(folder):
-    run = a_run(folder, steps=60, rate=0.01)
+    run = a_run(folder, steps=400, rate=0.003)
     run.begin()
     images = [run.contents.draw(1, 9, i) for i in range(6)]
 
@@ -114,9 +114,9 @@ def test_training_mends_a_spoilt_student(folder):
         for step in lite.WIDTHS:
             getattr(run.student, step.replace("conv", "head")).weight.mul_(1.3)
     spoilt = error()
-    for step in range(25):
+    for step in range(40):
         run.step(*run.fetch(step))
-    assert error() < 0.9 * spoilt
+    assert error() < 0.95 * spoilt
 
 
 def test_an_interrupted_run_resumed_is_the_uninterrupted_one(folder, tmp_path):

@@ -22,6 +22,15 @@ class Loss(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
+class Start(click.ParamType):
+    """A word for where the picture begins, or a file that it begins with."""
+
+    name = "content|noise|style|FILE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return value if value in ("content", "noise", "style") else str(FILE.convert(value, param, ctx))
+
+
 class Layers(click.ParamType):
     name = "LAYER[:WEIGHT],..."
 

@@ -9,7 +9,7 @@ import click
 
 from gatys_lab import catalog
 from gatys_lab.cli._progress import Bar
-from gatys_lab.cli._types import FILE, OUTPUT, PICTURE, Layers, Loss
+from gatys_lab.cli._types import FILE, OUTPUT, PICTURE, Layers, Loss, Start
 from gatys_lab.config import BALANCED_TV, DEFAULTS, STYLE_LAYERS
 
 POSITIVE = click.FloatRange(min=0, min_open=True)
@@ -46,7 +46,7 @@ def _layers(layers: dict[str, float]) -> str:
 @click.option("--single-scale", is_flag=True, help="Work at the final size only, not coarse to fine.")
 @click.option("--tolerance", type=POSITIVE, help="Stop a size when the picture changes by less (.005 is published).")
 @click.option("--optimizer", default=DEFAULTS.optimizer, show_default=True, help=", ".join(catalog.names("optimizers")))
-@click.option("--init", default=DEFAULTS.init, show_default=True, help="content, noise, style, or a picture's path.")
+@click.option("--init", type=Start(), default=DEFAULTS.init, show_default=True, help="Where the picture begins.")
 @click.option("--seed", type=int, default=DEFAULTS.seed, show_default=True)
 @click.option("--network", default=DEFAULTS.network, show_default=True,
               help=f"{', '.join(catalog.names('networks'))}; lite needs no download.")  # fmt: skip
