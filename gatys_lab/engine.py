@@ -2,6 +2,9 @@
 
 The budget counts evaluations (one forward and backward of the network), in which optimisers of any kind compare. Its
 last one is spent on the delivered image itself, clamped to [0, 1]: the reported loss is that of what is delivered.
+
+Optimisers that know no bounds are kept near [0, 1] by a fence, a quadratic penalty on what is outside: without it the
+final clamp costs 8 to 18 % of the loss (2 pictures at 256 px, 60 evaluations, Gram).
 """
 
 import time
@@ -14,6 +17,8 @@ from gatys_lab.objective import Fitted
 from gatys_lab.types import Image, Network, Optimizer, Reason, Solution, Step
 
 Callback = Callable[[Step], None]
+FENCE = "outside [0, 1]"  # its name among the parts of a step
+LEAK = 0.02  # how far outside [0, 1] a pixel may be pushed by a gradient of the first one's root mean square
 
 
 def optimize(
@@ -64,6 +69,7 @@ class _Run:
         self.used, self.began = 0, time.monotonic()
         self.best = image.detach().clone()
         self.best_loss = image.new_full((), float("inf"))
+        self.fence: Tensor | None = None  # (), the penalty's stiffness, from the first gradient
 
     def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if self.used >= self.budget - 1:
@@ -72,12 +78,17 @@ class _Run:
         with torch.enable_grad():  # optimisers work without
             loss = self.objective(self.network(leaf, self.objective.layers))
             (gradient,) = torch.autograd.grad(loss.total, leaf)
-        total = loss.total.detach()
+        if self.fence is None:
+            self.fence = gradient.square().mean().sqrt() / (2 * LEAK)
+        outside = x - x.clamp(0, 1)
+        penalty = self.fence * outside.square().sum()
+        total = loss.total.detach() + penalty
         better = total < self.best_loss  # stays on the device: no synchronisation here
         self.best = torch.where(better, x.detach(), self.best)
         self.best_loss = torch.where(better, total, self.best_loss)
-        self._report(total, loss.parts, x.detach())
-        return total, gradient.contiguous()  # it comes in channels_last; the optimisers see vectors
+        self._report(total, {**loss.parts, FENCE: penalty}, x.detach())
+        gradient = gradient.contiguous()  # it comes in channels_last; the optimisers see vectors
+        return total, gradient.add_(2 * self.fence * outside)
 
     def deliver(self, average: Tensor | None, reason: Reason) -> Solution:
         candidates = [self.best] if average is None else [average, self.best]

@@ -123,3 +123,33 @@ def test_adam_delivers_its_average(problem):
 def test_the_same_start_gives_the_same_bytes(problem):
     first, second = (optimize(*problem, catalog.load("optimizers", "lbfgs"), evaluations=12).image for _ in range(2))
     assert torch.equal(first, second)
+
+
+def test_a_fence_keeps_an_unbounded_optimizer_near_the_displayable(problem):
+    steps = []
+    solution = optimize(*problem, catalog.load("optimizers", "lbfgs"), evaluations=60, callbacks=[steps.append])
+    best = min(float(step.loss) for step in steps[:-1])
+    assert solution.loss < 1.01 * best  # the clamp costs nothing worth the name
+    outside = problem[0] * 3 - 1
+    seen = []
+    optimize(*problem, Wandering([problem[0], outside]), evaluations=5, callbacks=[seen.append])
+    assert seen[0].parts["outside [0, 1]"] == 0 < seen[1].parts["outside [0, 1]"]
+    torch.testing.assert_close(sum(seen[1].parts.values()), seen[1].loss)
+
+
+def test_the_fence_is_part_of_the_gradient(problem):
+    """Finite differences of the loss that the engine reports, at a point outside [0, 1]."""
+
+    @dataclass
+    class Differences(Wandering):
+        def step(self, evaluate, state):
+            evaluate(problem[0])
+            x, d = problem[0] * 1.5 - 0.2, torch.randn_like(problem[0])
+            _, gradient = evaluate(x)
+            h = 1e-6
+            above, below = (evaluate(x + sign * h * d)[0] for sign in (1, -1))
+            torch.testing.assert_close((above - below) / (2 * h), (gradient * d).sum(), rtol=1e-4, atol=1e-8)
+            state.reason = "stalled"
+            return state
+
+    optimize(*problem, Differences([]), evaluations=9)
