@@ -1,0 +1,92 @@
+"""Adam with a box and an average over the iterates, without ever waiting for the device.
+
+Kingma & Ba 2015, algorithm 1, and their section 7.2 for the average. Differs: the iterate is projected into the box of
+displayable images, outside which Adam drifts into a grey haze; every bias correction divides by the same moving average
+of ones; and an iterate whose loss or gradient is not finite is given up for the last good one, with half the learning
+rate from then on. The device decides that by itself, so it never ends a run: the budget does.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from gatys_lab.types import Evaluate
+
+EPS = 1e-16  # against 0 / 0 only: the usual 1e-8 would freeze a loss whose gradients are that small
+
+
+@dataclass
+class AdamState:
+    """Tensors only, on the device of `x`."""
+
+    x: Tensor  # where to evaluate next
+    good: Tensor  # the last iterate whose loss and gradient were finite
+    first: Tensor  # moving average of the gradient
+    second: Tensor  # and of its square
+    ones: Tensor  # (3,) what `first`, `second` and `average` would be if they averaged 1
+    lr: Tensor  # ()
+    average: Tensor | None  # of the iterates, bias-corrected
+    reason: Literal["converged", "stalled", "diverged"] | None = None  # its own never
+
+
+@dataclass(frozen=True)
+class Adam:
+    """`lr` is in pixel values a step; `averaging` the share that the past keeps in the average, 0 for no average."""
+
+    lr: float
+    beta1: float
+    beta2: float
+    averaging: float
+    bounds: tuple[float, float] | None
+
+    def start(self, x: Tensor) -> AdamState:
+        """Allocates 4 tensors like `x` (any shape), 5 with averaging, in float32 or float64."""
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        x = x.detach().to(dtype, memory_format=torch.contiguous_format, copy=True)
+        return AdamState(
+            x,
+            good=x.clone(),
+            first=torch.zeros_like(x),
+            second=torch.zeros_like(x),
+            ones=x.new_zeros(3),
+            lr=x.new_full((), self.lr),
+            average=x.clone() if self.averaging > 0 else None,
+        )
+
+    def step(self, evaluate: Evaluate, state: AdamState) -> AdamState:
+        """One evaluation, one move."""
+        loss, gradient = evaluate(state.x)
+        fine = torch.isfinite(loss) & torch.isfinite(gradient).all()  # ()
+        gradient = torch.where(fine, gradient, 0)
+        counts = fine.to(state.x.dtype)  # 1, or 0 for an evaluation that teaches nothing
+        news = [counts * (1 - past) for past in (self.beta1, self.beta2, self.averaging)]
+        state.first.lerp_(gradient, news[0])
+        state.second.lerp_(gradient.square(), news[1])
+        state.ones.lerp_(torch.ones_like(state.ones), torch.stack(news))
+        state.lr.mul_((1 + counts) / 2)
+        torch.where(fine, state.x, state.good, out=state.good)
+        first, second = state.first / state.ones[0], state.second / state.ones[1]
+        torch.where(fine, state.x - state.lr * first / (second.sqrt() + EPS), state.good, out=state.x)
+        if self.bounds is not None:
+            state.x.clamp_(*self.bounds)
+        if state.average is not None:
+            state.average.lerp_(state.x, torch.where(fine, news[2] / state.ones[2], 0))
+        return state
+
+
+def build(
+    lr: float = 0.02,
+    beta1: float = 0.9,
+    beta2: float = 0.99,
+    averaging: float = 0.99,
+    bounds: tuple[float, float] | None = (0.0, 1.0),
+) -> Adam:
+    """`lr` in pixel values a step; `averaging` in [0, 1), 0 for none; `bounds` the box, None for no box."""
+    if not lr > 0:
+        raise ValueError(f"lr {lr}; wanted a number above 0, such as 0.02")
+    for name, share in (("beta1", beta1), ("beta2", beta2), ("averaging", averaging)):
+        if not 0 <= share < 1:
+            raise ValueError(f"{name} {share}; wanted a number from 0 to below 1")
+    return Adam(lr, beta1, beta2, averaging, bounds)

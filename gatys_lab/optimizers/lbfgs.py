@@ -1,0 +1,172 @@
+"""Limited-memory BFGS: a quasi-Newton method whose memory is the last few steps (_history.py), with a strong Wolfe line
+search (_linesearch.py).
+
+Liu & Nocedal 1989, algorithm 2.1. Differs from torch.optim.LBFGS: the first step has a length in pixels instead of
+1 / |g|_1, which freezes a large image; there are no tolerances; the host waits for the device once an evaluation; the
+point that a search ends at is the next one's start and never evaluated again; and what goes wrong is handled here: a
+loss that is not finite shortens the step, a search without progress starts again from steepest descent.
+"""
+
+from dataclasses import dataclass
+from math import inf, isfinite, nan, sqrt
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gatys_lab.optimizers import _history, _linesearch
+from gatys_lab.types import Evaluate
+
+FIRST_MOVE = 0.05  # of the very first trial, root mean square over the pixels; the search lengthens and shortens it
+NOISE = 8  # roundings in a loss: differences that small mean nothing
+
+
+@dataclass
+class LBFGSState:
+    """Numbers and tensors only. Between steps, and when `evaluate` raises in one, `x` is the last accepted iterate."""
+
+    x: Tensor
+    history: _history.History
+    gradient: Tensor  # (n,) at x
+    trial: Tensor  # like x; scratch, as is
+    lines: Tensor  # (3, n) the direction d, the change y of the gradient from x to the trial, the gradient g there
+    loss: float = nan  # at x; nan until it was evaluated
+    squared: float = nan  # |gradient|^2
+    steepest: float = 0.0  # the largest |gradient| seen
+    scale: float = nan  # the inverse curvature where the history knows nothing
+    retries: int = 0  # evaluations in a row that were not finite
+    restarts: int = 0  # searches in a row without progress
+    average: None = None
+    reason: Literal["converged", "stalled", "diverged"] | None = None
+
+
+class Seen(NamedTuple):
+    """What one evaluation brings to the host: the loss, and products of the lines d, y, g with one another."""
+
+    step: float
+    loss: float
+    yd: float
+    yy: float
+    yg: float
+    gd: float  # the slope along d
+    gg: float
+    against: np.ndarray  # (2m,) products of the history with y, float64
+
+    @property
+    def finite(self) -> bool:
+        return isfinite(self.loss) and isfinite(self.gg)
+
+
+@dataclass(frozen=True)
+class LBFGS:
+    """`history`: pairs kept. `max_retries`: failures of one kind in a row that are put up with."""
+
+    history: int
+    max_retries: int
+
+    def start(self, x: Tensor) -> LBFGSState:
+        """Allocates 2 * history + 6 vectors like `x` (any shape), in float32 or float64."""
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        x = x.detach().to(dtype, memory_format=torch.contiguous_format, copy=True)
+        flat = x.view(-1)
+        return LBFGSState(
+            x,
+            _history.empty(self.history, flat),
+            gradient=torch.zeros_like(flat),
+            trial=torch.empty_like(x),
+            lines=flat.new_zeros(3, flat.numel()),
+        )
+
+    def step(self, evaluate: Evaluate, state: LBFGSState) -> LBFGSState:
+        """Move along one direction, as far as the line search says; in the first step also evaluate `x` itself."""
+        if not isfinite(state.loss) and not self._first(evaluate, state):
+            return state
+        slope = self._aim(state)
+        noise = NOISE * torch.finfo(state.x.dtype).eps * abs(state.loss)
+        search = _linesearch.begin(state.loss, slope, 1.0, noise)
+        while search.outcome is None:
+            seen = _look(evaluate, state, search.step)
+            if not self._usable(seen, state):
+                if state.reason is not None:
+                    return state
+                seen = seen._replace(loss=inf)
+            search = _linesearch.advance(search, seen.loss, seen.gd)
+        if search.outcome == "accepted" or seen.loss < state.loss - noise:
+            _accept(state, seen, slope)
+        else:
+            self._restart(state)
+        return state
+
+    def _first(self, evaluate: Evaluate, state: LBFGSState) -> bool:
+        """Evaluate where it starts. False: not finite, or nothing to descend."""
+        seen = _look(evaluate, state, 0.0)
+        if not self._usable(seen, state):
+            return False
+        _arrive(state, seen)
+        if state.reason is None:
+            state.scale = FIRST_MOVE * sqrt(state.x.numel() / seen.gg)
+        return state.reason is None
+
+    def _aim(self, state: LBFGSState) -> float:
+        """Write the direction; return its slope, which is negative."""
+        slope = _history.direction(state.history, state.gradient, state.squared, state.scale, state.lines[0])
+        if not -inf < slope < 0:
+            _history.forget(state.history)
+            slope = _history.direction(state.history, state.gradient, state.squared, state.scale, state.lines[0])
+        return slope
+
+    def _usable(self, seen: Seen, state: LBFGSState) -> bool:
+        state.retries = 0 if seen.finite else state.retries + 1
+        if state.retries > self.max_retries:
+            state.reason = "diverged"
+        return seen.finite
+
+    def _restart(self, state: LBFGSState) -> None:
+        _history.forget(state.history)
+        state.restarts += 1
+        if state.restarts > self.max_retries:
+            state.reason = "stalled"
+
+
+def build(history: int = 10, max_retries: int = 5) -> LBFGS:
+    """`history`: pairs kept, two images each. `max_retries`: failures of one kind in a row before it gives up."""
+    if history < 1 or max_retries < 0:
+        raise ValueError(f"history {history}, max_retries {max_retries}; wanted at least 1 and 0")
+    return LBFGS(history, max_retries)
+
+
+def _look(evaluate: Evaluate, state: LBFGSState, step: float) -> Seen:
+    """Evaluate at a step along the direction. The only place where the host waits for the device, once."""
+    trial, (d, y, g) = state.trial, state.lines
+    torch.add(state.x.view(-1), d, alpha=step, out=trial.view(-1))
+    loss, gradient = evaluate(trial)
+    g.view_as(trial).copy_(gradient)
+    torch.sub(g, state.gradient, out=y)
+    near = state.lines[1:] @ state.lines.T  # (2, 3)
+    against = _history.products(state.history, y)  # (2m,)
+    numbers = torch.cat([loss.view(1), near.view(-1), against]).tolist()
+    value, yd, yy, yg, gd, _, gg = numbers[:7]
+    return Seen(step, value, yd, yy, yg, gd, gg, np.array(numbers[7:]))
+
+
+def _accept(state: LBFGSState, seen: Seen, slope: float) -> None:
+    """The trial becomes `x`. A pair without curvature is not written down."""
+    _history.turn(state.history, seen.against)
+    sy, sg = seen.step * seen.yd, seen.step * seen.gd
+    curved = sy > torch.finfo(state.x.dtype).eps * seen.step * -slope  # against |s.g|: a loss has no scale of its own
+    if curved and seen.yy > 0:  # it may underflow
+        d, y, _ = state.lines
+        _history.add(state.history, d.mul_(seen.step), y, (sy, seen.yy, sg, seen.yg), seen.against)
+        state.scale = sy / seen.yy
+    state.restarts = 0
+    _arrive(state, seen)
+
+
+def _arrive(state: LBFGSState, seen: Seen) -> None:
+    state.x, state.trial = state.trial, state.x
+    state.gradient.copy_(state.lines[2])
+    state.loss, state.squared = seen.loss, seen.gg
+    state.steepest = max(state.steepest, sqrt(seen.gg))
+    if sqrt(seen.gg) <= torch.finfo(state.x.dtype).eps * state.steepest:
+        state.reason = "converged"
