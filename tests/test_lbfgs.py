@@ -29,6 +29,7 @@ DTYPES = (torch.float32, torch.float64)
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
+    """Two threads on vectors this small wait for each other more than they work."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -169,7 +170,7 @@ def test_a_loss_without_a_bottom_is_followed_down(power: int) -> None:
     """No step satisfies the curvature condition, and no pair has (positive) curvature."""
     evaluate = differentiated(lambda x: -(x**power).sum())
     state = run(lbfgs.build(), Counted(evaluate, 45), torch.ones(4, dtype=torch.float64))
-    assert state.reason is None and state.loss < -1e11 and not state.history.inverse.any()
+    assert state.reason is None and state.loss < -1e11 and state.scale > 0
 
 
 def test_diverged_after_so_many_failures_in_a_row() -> None:
