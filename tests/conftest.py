@@ -1,11 +1,16 @@
 """Small pictures and small networks, so that the tests that need an engine are quick."""
 
-import numpy as np
-import pytest
-import torch
-from PIL import Image as Pillow
+import os
 
-from gatys_lab.networks._vgg import VGG, plan
+for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")  # threads that wait for each other make small tensors slower, not faster
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from PIL import Image as Pillow  # noqa: E402
+
+from gatys_lab.networks._vgg import VGG, plan  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

@@ -152,13 +152,21 @@ def test_ctrl_c_leaves_the_best_picture(photo, painting, tmp_path):
     ]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        [*map(str, command), "--evaluations", "100000"], stderr=subprocess.PIPE, text=True, env=environment
+        [*map(str, command), "--evaluations", "100000"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell has it ignored
     ) as running:
         for line in running.stderr:
             if "device" in line:
                 break
         time.sleep(1.5)
         running.send_signal(signal.SIGINT)
-        said = running.stderr.read()
+        try:
+            _, said = running.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            raise
     assert running.returncode == 130, said
     assert Pillow.open(out).size == (64, 51) and "interrupted" in said and "Traceback" not in said
