@@ -29,9 +29,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gatys_lab._pixels import Array, pixels, unit
+from gatys_lab.config import DEFAULTS
 from gatys_lab.types import Image
 
-MAX_PIXELS = 178_000_000  # where Pillow itself refuses, rounded; float32 makes 2 GB of it
 FORMATS: dict[str, tuple[str, dict[str, Any]]] = {  # suffix -> Pillow's name and options
     ".png": ("PNG", {}),
     ".jpg": ("JPEG", {"quality": 95, "subsampling": "4:4:4"}),
@@ -51,7 +51,7 @@ class Picture:
     alpha: Tensor | None = None  # (1, 1, H, W) in [0, 1]
 
 
-def read(source: str | Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
+def read(source: str | Path, *, max_pixels: int = DEFAULTS.max_pixels) -> Picture:
     """The picture in a file. Raises a one-line FileNotFoundError, IsADirectoryError or, for no picture, ValueError."""
     path = Path(source)
     if path.is_dir():
@@ -113,11 +113,16 @@ def longest(image: Tensor) -> int:
 
 def resize(image: Tensor, size_px: int) -> Tensor:
     """`image` (N, C, H, W) with its longest side `size_px`, the other in proportion and at least 1 px."""
+    return resize_to(image, shape_at(image, size_px))
+
+
+def shape_at(image: Tensor, size_px: int) -> tuple[int, int]:
+    """(height, width) in px that `resize` gives."""
     if size_px < 1:
         raise ValueError(f"a size of {size_px} px; wanted at least 1")
     scale = size_px / longest(image)
     height, width = (max(1, round(side * scale)) for side in image.shape[-2:])
-    return resize_to(image, (height, width))
+    return height, width
 
 
 def resize_to(image: Tensor, size: Sequence[int]) -> Tensor:

@@ -9,13 +9,12 @@ from typing import Any
 
 import torch
 from PIL import Image as Pillow
-from torch import Tensor
 
 from gatys_lab import catalog, devices
 from gatys_lab.config import BALANCED_TV, DEFAULTS, STYLE_LAYERS, Config
 from gatys_lab.engine import Callback, optimize
 from gatys_lab.errors import UnknownName
-from gatys_lab.images import Picture, as_image, longest, read, resize, resize_to, to_pil
+from gatys_lab.images import Picture, as_image, longest, read, resize, resize_to, shape_at, to_pil
 from gatys_lab.objective import Objective, balanced, content, smoothness, style
 from gatys_lab.specs import LossSpec, parse_loss
 from gatys_lab.types import Image, Network, Optimizer, Reason, Step, StyleLoss
@@ -119,7 +118,7 @@ class Job:
         """Raises ValueError if the pictures are too small for the deepest layer at the final size."""
         need = self.network.minimum_px(self.objective.layers)
         for name, picture, size_px in self._pictures(self.size_px):
-            height, width = _shape(picture.image, size_px)
+            height, width = shape_at(picture.image, size_px)
             if min(height, width) < need:
                 raise ValueError(
                     f"the {name} is {width} x {height} px at this size; {self.network.name} needs {need} px a side for "
@@ -128,7 +127,7 @@ class Job:
 
     def _fits(self, size_px: int) -> bool:
         need = self.network.minimum_px(self.objective.layers)
-        return all(min(_shape(picture.image, s)) >= need for _, picture, s in self._pictures(size_px))
+        return all(min(shape_at(picture.image, s)) >= need for _, picture, s in self._pictures(size_px))
 
     def _pictures(self, size_px: int) -> tuple[tuple[str, Picture, int], ...]:
         return ("photo", self.photo, size_px), ("painting", self.painting, self._style_px(size_px))
@@ -184,7 +183,7 @@ class Job:
         return resize_to(start.to(photo), photo.shape[2:])
 
     def _result(self, solution: Any, trace: "_Trace") -> Result:
-        photo = _shape(self.photo.image, self.size_px)
+        photo = shape_at(self.photo.image, self.size_px)
         pixels = resize_to(solution.image, photo)
         alpha = None if self.photo.alpha is None else resize_to(self.photo.alpha.to(pixels), photo)
         rows = tuple(trace.rows)
@@ -269,9 +268,3 @@ def _losses(given: Losses) -> dict[str, tuple[StyleLoss, float]]:
 
 def _picture(source: Source, config: Config) -> Picture:
     return read(source, max_pixels=config.max_pixels) if isinstance(source, str | Path) else as_image(source)
-
-
-def _shape(image: Tensor, size_px: int) -> tuple[int, int]:
-    scale = size_px / longest(image)
-    height, width = (max(1, round(side * scale)) for side in image.shape[2:])
-    return height, width

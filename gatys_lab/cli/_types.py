@@ -7,7 +7,6 @@ import click
 
 from gatys_lab.specs import LossSpec, parse_layers, parse_loss
 
-PICTURE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 OUTPUT = click.Path(dir_okay=False, path_type=Path)
 

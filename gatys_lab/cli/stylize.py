@@ -9,7 +9,7 @@ import click
 
 from gatys_lab import catalog
 from gatys_lab.cli._progress import Bar
-from gatys_lab.cli._types import FILE, OUTPUT, PICTURE, Layers, Loss, Start
+from gatys_lab.cli._types import FILE, OUTPUT, Layers, Loss, Start
 from gatys_lab.config import BALANCED_TV, DEFAULTS, STYLE_LAYERS
 
 POSITIVE = click.FloatRange(min=0, min_open=True)
@@ -21,8 +21,8 @@ def _layers(layers: dict[str, float]) -> str:
 
 
 @click.command(short_help="Paint a photograph in the manner of a painting.")
-@click.argument("content", type=PICTURE)
-@click.argument("style", type=PICTURE)
+@click.argument("content", type=FILE)
+@click.argument("style", type=FILE)
 @click.option("-o", "--out", required=True, type=OUTPUT, help="The picture to write: .png, .jpg, .webp or .tif.")
 @click.option("--size", "size_px", type=click.IntRange(min=1), default=DEFAULTS.size_px, show_default=True,
               help="Longest side in pixels; never enlarges the photo.")  # fmt: skip

@@ -11,6 +11,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from gatys_lab import catalog
+from gatys_lab.config import STYLE_LAYERS
 from gatys_lab.engine import optimize
 from gatys_lab.images import read, resize
 from gatys_lab.networks import lite
@@ -19,7 +20,7 @@ from gatys_lab.training import _teacher
 from gatys_lab.training._pictures import files_in
 from gatys_lab.types import Image, Network
 
-STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+STYLE = tuple(STYLE_LAYERS)
 CONTENT_SHARE = 0.02
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gatys_lab.config import STYLE_LAYERS
 from gatys_lab.networks import lite
 from gatys_lab.networks._vgg import VGG
 from gatys_lab.training._checkpoint import load_state, save_state, save_weights
@@ -25,7 +26,7 @@ from gatys_lab.training._pool import Pool
 from gatys_lab.training._slim import cut, moments
 
 RELUS = tuple(step.replace("conv", "relu") for step in lite.WIDTHS)
-STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+STYLE = tuple(STYLE_LAYERS)
 ATTENTION = dict.fromkeys(RELUS, 0.1) | dict.fromkeys(STYLE, 1.0) | {"relu4_2": 0.5}  # to a layer's feature error
 DEPTH = torch.tensor([0.04, 0.10, 0.22, 0.32, 0.32])  # how often a style layer's gradient is compared
 SLOPE = 2.0  # weight of the gradient's direction against features and Gram matrices
