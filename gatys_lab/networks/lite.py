@@ -18,7 +18,7 @@ from safetensors import safe_open
 from gatys_lab.networks._vgg import VGG, plan
 
 NAME = "lite-1"
-BLOCK_WIDTHS = (16, 32, 80, 160, 256)
+BLOCK_WIDTHS = (16, 48, 80, 160, 384)
 WIDTHS = {
     step: BLOCK_WIDTHS[int(step[4]) - 1] for step in plan((2, 2, 4, 4, 1)) if step.startswith("conv")
 }  # conv1_1 ... conv5_1

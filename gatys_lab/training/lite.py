@@ -21,6 +21,7 @@ from gatys_lab.config import STYLE_LAYERS
 from gatys_lab.networks import lite
 from gatys_lab.networks._vgg import VGG
 from gatys_lab.training._checkpoint import load_state, save_state, save_weights
+from gatys_lab.training._descent import Descent
 from gatys_lab.training._pictures import Crops
 from gatys_lab.training._pool import Pool
 from gatys_lab.training._slim import cut, moments
@@ -43,7 +44,7 @@ class Settings:
     size_px: int = 128
     pool: int = 32
     rate: float = 1e-3
-    decay: float = 0.35
+    decay: float = 0.5
     average: float = 0.999
     moment_batches: int = 24
     seed: int = 0
@@ -102,10 +103,10 @@ class Distillation:
 
     def __init__(self, teacher: VGG, contents: Crops, styles: Crops, settings: Settings) -> None:
         self.teacher, self.contents, self.styles, self.settings = teacher, contents, styles, settings
-        self.student = lite.create().to(memory_format=torch.channels_last)
+        self.student = lite.create()
         self.average = lite.create()
         self.lifts: dict[str, Tensor] = {}
-        self.adam = torch.optim.Adam(self.student.parameters(), lr=settings.rate, betas=(0.9, 0.99))
+        self.descent = Descent(self.student, settings.rate)
         self.pool = Pool.empty(settings.pool, settings.size_px)
         self.done = 0
 
@@ -186,13 +187,11 @@ class Distillation:
     def _update(self, loss: Tensor) -> None:
         s = self.settings
         left = (s.steps - self.done) / max(1, s.decay * s.steps)
-        for group in self.adam.param_groups:
-            group["lr"] = s.rate * min(1.0, left, (self.done + 1) / 100)
-        self.adam.zero_grad()
+        self.student.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.student.parameters(), 5.0)
         if math.isfinite(norm):
-            self.adam.step()
+            self.descent.step(s.rate * min(1.0, left, (self.done + 1) / 100))
         keep = min(s.average, (1 + self.done) / (10 + self.done))
         with torch.no_grad():
             for mean, now in zip(self.average.parameters(), self.student.parameters(), strict=True):
@@ -203,7 +202,7 @@ class Distillation:
         return {
             "student": self.student.state_dict(),
             "average": self.average.state_dict(),
-            "adam": self.adam.state_dict(),
+            "descent": self.descent.state(),
             "lifts": self.lifts,
             "pool": vars(self.pool),
             "done": self.done,
@@ -212,7 +211,7 @@ class Distillation:
     def restore(self, state: dict) -> None:
         self.student.load_state_dict(state["student"])
         self.average.load_state_dict(state["average"])
-        self.adam.load_state_dict(state["adam"])
+        self.descent.restore(state["descent"])
         self.lifts, self.pool, self.done = state["lifts"], Pool(**state["pool"]), state["done"]
 
     def run(self, save: Callable[["Distillation"], None], report: Callable[[Progress], None]) -> None:
