@@ -10,7 +10,6 @@ there, is replaced by the nearest visible pixel's: neither the network nor a res
 import errno
 import io
 import os
-import secrets
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -30,6 +29,7 @@ from torch.nn import functional as F
 
 from gatys_lab._pixels import Array, pixels, unit
 from gatys_lab.config import DEFAULTS
+from gatys_lab.files import write_whole
 from gatys_lab.types import Image
 
 FORMATS: dict[str, tuple[str, dict[str, Any]]] = {  # suffix -> Pillow's name and options
@@ -180,24 +180,11 @@ def write(image: Image | Pillow.Image, path: str | Path, alpha: Tensor | None = 
     try:
         buffer = io.BytesIO()
         _prepared(picture, kind).save(buffer, kind, icc_profile=_srgb_profile(), **options)
-        _replace(Path(path).resolve(), buffer.getbuffer())  # a link is kept, and what it points to is replaced
+        write_whole(Path(path), buffer.getbuffer())
     except (OSError, ValueError) as error:  # ValueError: more pixels than the format can hold
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         remedy = "free some space" if getattr(error, "errno", None) == errno.ENOSPC else "choose another name or folder"
         raise OSError(f"cannot write '{path}': {reason}; nothing was changed: {remedy}") from error
-
-
-def _replace(path: Path, data: memoryview) -> None:
-    part = path.with_name(f".{secrets.token_hex(8)}.part")  # in the same folder, so that the last step is atomic
-    try:
-        with part.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())  # some disks notice only here that they are full
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _prepared(picture: Pillow.Image, kind: str) -> Pillow.Image:

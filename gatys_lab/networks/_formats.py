@@ -12,7 +12,6 @@ one case. Zeros are padded after it, as in the originals. Pickles are read as te
 
 import hashlib
 import logging
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from gatys_lab.files import write_whole
 from gatys_lab.networks._vgg import DEPTHS, check_option, plan, reach
 
 logger = logging.getLogger(__name__)
@@ -123,12 +123,7 @@ def write(stored: Stored, path: Path) -> None:
     metadata = {"padding": stored.padding, "ceil_mode": str(stored.ceil_mode), "origin": stored.origin}
     if len(stored.architectures) == 1:
         metadata["architecture"] = stored.architectures[0]
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(save({k: v.contiguous() for k, v in stored.tensors.items()}, metadata))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, save({k: v.contiguous() for k, v in stored.tensors.items()}, metadata))
 
 
 def sha256(path: Path) -> str:

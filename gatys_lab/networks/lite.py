@@ -13,8 +13,11 @@ negative; `conv*` and `pool*` are the network's own path.
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
 
+from gatys_lab.networks import _rounding
 from gatys_lab.networks._vgg import VGG, plan
 
 NAME = "lite-1"
@@ -35,12 +38,7 @@ def build(weights: str | Path | None = None, pooling: str = "max", padding: str 
     """The trained network, from the package itself or from a file that `gatys-lab train lite` wrote."""
     path = Path(weights) if weights is not None else EMBEDDED
     net = create(pooling, padding or "reflect")
-    try:
-        with safe_open(path, "pt") as file:
-            stored = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    except Exception as error:  # safetensors has its own exception type for what is not its format
-        raise ValueError(f"cannot read '{path}': {error}; wanted a network made by `gatys-lab train lite`") from error
-    wanted = net.state_dict()
+    stored, wanted = read(path), net.state_dict()
     for name, tensor in wanted.items():
         found = tuple(stored[name].shape) if name in stored else "nothing"
         if found != tuple(tensor.shape):
@@ -48,3 +46,20 @@ def build(weights: str | Path | None = None, pooling: str = "max", padding: str 
     net.load_state_dict({name: stored[name] for name in wanted})
     net.source = NAME if weights is None else path.name
     return net.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+
+
+def lifts(weights: Path = EMBEDDED) -> dict[str, Tensor]:
+    """Layer -> orthonormal columns (C, r) that map the head's r coordinates to the C channels of the teacher."""
+    return {
+        name.removesuffix(".weight").replace("lift", "relu"): tensor
+        for name, tensor in read(weights).items()
+        if name.startswith("lift")
+    }
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """All tensors of a file that `gatys-lab train lite` wrote, float32."""
+    try:
+        return _rounding.unpack(load_file(path))
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise ValueError(f"cannot read '{path}': {error}; wanted a network made by `gatys-lab train lite`") from error

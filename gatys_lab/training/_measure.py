@@ -6,7 +6,6 @@ from itertools import islice, product
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from scipy.stats import spearmanr
 from torch import Tensor
 
@@ -124,7 +123,7 @@ def report(
     contents, styles = (pictures(files, size_px) for files in held)
     genuine = _teacher.load(teacher, contents)
     student = lite.build(weights)
-    lifted = Lifted(student, {k: load_file(weights)[k.replace("relu", "lift") + ".weight"].float() for k in STYLE})
+    lifted = Lifted(student, lite.lifts(weights))
     mixed = [image for both in zip(contents, styles, strict=False) for image in both]
     ranks = rank_correlations(student, genuine, mixed, rank_pairs, ("gram", "mmd-poly", "mmd-gaussian", "bn"))
     left = {

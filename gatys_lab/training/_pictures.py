@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image as PilImage
 from torch import Tensor
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+Array = NDArray[np.float32]
 log = logging.getLogger(__name__)
 
 
@@ -33,9 +35,10 @@ class Crops:
     def draw(self, count: int, seed: int, step: int) -> Tensor:
         """Crops (count, 3, size, size) in [0, 1], the same for the same seed and step."""
         random = np.random.default_rng((seed, step))
-        return torch.stack([self._crop(random) for _ in range(count)])  # (count, 3, s, s)
+        crops = np.stack([self._crop(random) for _ in range(count)])  # (count, 3, s, s)
+        return torch.from_numpy(crops)  # torch's own stack would start threads, beside those of the training
 
-    def _crop(self, random: np.random.Generator) -> Tensor:
+    def _crop(self, random: np.random.Generator) -> Array:
         while len(self.corrupt) < len(self.files):
             file = self.files[random.integers(len(self.files))]
             try:
@@ -47,7 +50,7 @@ class Crops:
                 self.corrupt.add(file)
         raise ValueError(f"none of {len(self.files)} files is a picture that Pillow can read")
 
-    def _cut(self, picture: PilImage.Image, random: np.random.Generator) -> Tensor:
+    def _cut(self, picture: PilImage.Image, random: np.random.Generator) -> Array:
         """A square of random side, from the crop's own size up to the whole picture, shrunk to the crop's size."""
         shorter = min(picture.size)
         side = (
@@ -59,4 +62,4 @@ class Crops:
         pixels = np.asarray(crop, dtype=np.float32) / 255  # (s, s, 3)
         if random.random() < 0.5:
             pixels = pixels[:, ::-1]
-        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        return pixels.transpose(2, 0, 1)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gatys_lab.config import STYLE_LAYERS
-from gatys_lab.networks import lite
+from gatys_lab.networks import _rounding, lite
 from gatys_lab.networks._vgg import VGG
 from gatys_lab.training._checkpoint import load_state, save_state, save_weights
 from gatys_lab.training._descent import Descent
@@ -44,7 +44,7 @@ class Settings:
     size_px: int = 128
     pool: int = 32
     rate: float = 1e-3
-    decay: float = 0.5
+    decay: float = 0.9
     average: float = 0.999
     moment_batches: int = 24
     seed: int = 0
@@ -233,9 +233,9 @@ class Distillation:
 
 
 def weights_of(run: Distillation) -> dict[str, Tensor]:
-    """What is shipped, in half precision: the averaged network, and the lifts that map its heads to the teacher."""
+    """What is shipped, at 8 bits: the averaged network, and the lifts that map its heads to the teacher."""
     lifts = {f"{k.replace('relu', 'lift')}.weight": run.lifts[k] for k in RELUS if ATTENTION[k] >= 0.5}
-    return {k: v.detach().half().contiguous() for k, v in (run.average.state_dict() | lifts).items()}
+    return _rounding.pack(run.average.state_dict() | lifts)
 
 
 def train(run: Distillation, out: Path, report: Callable[[Progress], None]) -> None:

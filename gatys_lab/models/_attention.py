@@ -1,0 +1,56 @@
+"""Attention-weighted mean and deviation of a style's values at every position of the content. Liu et al. 2021, eq. 3-6.
+
+One pass over [V, V^2] gives both moments, and no matrix of content x style positions is ever held: `softmax` goes over
+the content a tile at a time, `cosine` (eq. 11-12: weights (1 + cos) / sum) is linear attention, exact in two products.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+TILE_BYTES = 128 << 20  # of scores; about three such tiles live at once
+
+
+def softmax(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """Queries (N, d, P), keys (N, d, Q) and values (N, C, Q) to mean and deviation, (N, C, P) each, in 32 bits."""
+    values = _moments_of(value).to(query.dtype)  # (N, Q, 2 C)
+    parts = []
+    for columns in _tiles(query.shape[2], len(query) * key.shape[2] * 4):
+        scores = query[..., columns].mT @ key  # (N, p, Q)
+        parts.append((scores.float().softmax(2).to(query.dtype) @ values).float())
+    return _mean_std(torch.cat(parts, 1))
+
+
+def cosine(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """As `softmax`, with weights (1 + cos(query, key)) / sum, in memory linear in the positions."""
+    q, k = (F.normalize(x.float(), dim=1) for x in (query, key))
+    values = _moments_of(value)
+    every = torch.ones_like(values[..., :1])  # the divisor is the sum of the same weights
+    values = torch.cat([values, every], 2)  # (N, Q, 2 C + 1)
+    summary, total = k @ values, values.sum(1, keepdim=True)  # (N, d, 2 C + 1), (N, 1, 2 C + 1)
+    weighted = q.mT @ summary + total
+    return _mean_std(weighted[..., :-1] / weighted[..., -1:].clamp_min(1e-12))
+
+
+FORMS = {"softmax": softmax, "cosine": cosine}
+
+
+def _moments_of(value: Tensor) -> Tensor:
+    """(N, C, Q) -> [V, V^2] (N, Q, 2 C), in 32 bits or better."""
+    v = value.to(torch.promote_types(value.dtype, torch.float32)).mT
+    return torch.cat([v, v.square()], 2)
+
+
+def _mean_std(moments: Tensor) -> tuple[Tensor, Tensor]:
+    mean, square = moments.mT.chunk(2, 1)  # (N, C, P)
+    return mean, (square - mean.square()).clamp_min(EPS).sqrt()
+
+
+EPS = 1e-8  # of a variance: the root's gradient at 0 would be infinite
+
+
+def _tiles(count: int, row_bytes: int) -> Iterator[slice]:
+    rows = max(1, TILE_BYTES // row_bytes)
+    return (slice(first, min(first + rows, count)) for first in range(0, count, rows))

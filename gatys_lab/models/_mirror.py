@@ -1,0 +1,63 @@
+"""The decoder of all models: an encoder's walk backwards, from a layer's features to pixels.
+
+Huang & Belongie 2017, section 6.1: pooling becomes nearest up-sampling, everything is padded by reflection, the last
+convolution has no activation. conv3_1 of the mirror undoes what conv3_1 of the encoder did.
+"""
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gatys_lab.networks._vgg import plan
+
+NORMS = {"none": nn.Identity, "batch": nn.BatchNorm2d, "instance": lambda width: nn.InstanceNorm2d(width, affine=True)}
+
+
+class Mirror(nn.Module):
+    """From features of conv`layer` (block, number) with `channels` to an image.
+
+    `widths`: channels of blocks 1, 2, ...; `joined`: channels of features that `forward` gets besides, by convolution.
+    """
+
+    def __init__(
+        self,
+        layer: str,
+        channels: int,
+        widths: tuple[int, ...],
+        *,
+        norm: str = "none",
+        joined: Mapping[str, int] | None = None,
+    ) -> None:
+        super().__init__()
+        if norm not in NORMS:
+            raise ValueError(f"no norm '{norm}' for a decoder; there are {', '.join(NORMS)}")
+        steps = plan((2, 2, 4, 4, 1))
+        walk = [s for s in steps[: steps.index(layer.replace("relu", "conv")) + 1] if not s.startswith("relu")]
+        self.steps = tuple(reversed(walk))  # conv4_1, pool3, conv3_4, ..., conv1_1
+        convolutions = [s for s in self.steps if s.startswith("conv")]
+        for step, below in pairwise([*convolutions, None]):
+            assert step is not None
+            out = 3 if below is None else widths[int(below[4]) - 1]
+            self.add_module(step, nn.Conv2d(channels + (joined or {}).get(step, 0), out, 3))
+            if below is not None:
+                self.add_module(step.replace("conv", "norm"), NORMS[norm](out))
+            channels = out
+
+    def forward(self, features: Tensor, joined: Mapping[str, Tensor] | None = None) -> Tensor:
+        """(N, C, h, w) -> (N, 3, H, W), not clamped. `joined` (N, C', h', w'): concatenated before a convolution."""
+        x = features.to(next(self.parameters()).dtype)
+        for step in self.steps:
+            if step.startswith("pool"):
+                x = F.interpolate(x, scale_factor=2, mode="nearest")
+                continue
+            if joined is not None and step in joined:
+                also = joined[step].to(x.dtype)
+                x = torch.cat([x[..., : also.shape[2], : also.shape[3]], also], 1)
+            conv = getattr(self, step)
+            x = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), conv.weight, conv.bias)
+            if step != "conv1_1":
+                x = F.relu(getattr(self, step.replace("conv", "norm"))(x))
+        return x

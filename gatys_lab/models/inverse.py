@@ -1,0 +1,83 @@
+"""`inverse`: the inverse network (Chen & Schmidt 2016, eq. 3): features at relu3_1 back to pixels.
+
+With the swapped features of `losses/style_swap` it is their feed-forward style transfer: every patch of the content's
+features becomes the style's most similar one, and the network paints the result. Differs: no normalisation unless asked
+for (`norm="batch"` is the published code's), reflection padding.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from gatys_lab.losses import style_swap
+from gatys_lab.models import _files
+from gatys_lab.models._base import FeedForward, Shares, Style, resize_mask
+from gatys_lab.models._mirror import Mirror
+from gatys_lab.networks._vgg import VGG
+from gatys_lab.types import Image
+
+LAYER = "relu3_1"
+WIDTHS = {"vgg19": (64, 128), "lite": (16, 32)}  # blocks 1 and 2
+
+
+class Inverse(FeedForward):
+    """A style is {"features": (N, C, h, w)}, and "mask" (1 or N, 1, h, w) of its cells where one was given."""
+
+    name: ClassVar[str] = "inverse"
+    layers: ClassVar[tuple[str, ...]] = (LAYER,)
+
+    def __init__(self, encoder: VGG, decoder: Mirror, swap: style_swap.StyleSwap) -> None:
+        super().__init__(encoder)
+        self.decoder, self.swap = decoder, swap
+
+    def summarise(self, features: Mapping[str, Tensor], mask: Tensor | None) -> Style:
+        f = features[LAYER]
+        return {"features": f} if mask is None else {"features": f, "mask": resize_mask(mask, f)}
+
+    def target(self, content: Tensor, styles: Sequence[Style], shares: Shares, alpha: float = 1.0) -> Tensor:
+        """The features that the decoder is given, (N, C, h, w): swapped, and mixed where there are several styles."""
+        f = content.float()
+        mixed = torch.zeros_like(f)
+        for style, share in zip(styles, shares.at(f), strict=True):
+            mixed = mixed + share * self._swapped(f, style)
+        return torch.lerp(f, mixed, alpha)
+
+    def _swapped(self, content: Tensor, style: Style) -> Tensor:
+        features = style["features"].float().expand(len(content), -1, -1, -1)
+        masks = style["mask"].expand(len(content), -1, -1, -1) if "mask" in style else None
+        return torch.cat(
+            [
+                self.swap.fit(features[i, None], content[i, None], None if masks is None else masks[i, None])
+                for i in range(len(content))
+            ]
+        )
+
+    def decode(self, content: Mapping[str, Tensor], styles: Sequence[Style], shares: Shares, alpha: float) -> Image:
+        return self.decoder(self.target(content[LAYER], styles, shares, alpha))
+
+
+def create(encoder: VGG, patch: int = 3, stride: int = 1, norm: str = "none") -> Inverse:
+    """The untrained model. `norm` none, batch or instance is the decoder's."""
+    channels = _files.channels(encoder, LAYER)
+    decoder = Mirror(LAYER, channels, WIDTHS[encoder.name], norm=norm)
+    return Inverse(encoder, decoder, style_swap.build(patch, stride))
+
+
+def build(
+    weights: str | Path | None = None,
+    encoder: str | Path | VGG | None = None,
+    patch: int | None = None,
+    stride: int | None = None,
+) -> Inverse:
+    """The trained model, from the package itself or a file that `gatys-lab train inverse` wrote.
+
+    `patch` and `stride` of the swap, in cells; None is what it was trained with. `encoder`: see models/adain.py.
+    """
+    path = _files.weights(Inverse.name, weights)
+    model = _files.load(path, Inverse.name, _files.encoder(encoder), create)
+    swap = model.swap
+    model.swap = style_swap.build(swap.patch if patch is None else patch, swap.stride if stride is None else stride)
+    return model

@@ -1,0 +1,189 @@
+"""Contracts of the feed-forward models: every name in models/, at every kind of size."""
+
+import pytest
+import torch
+
+from gatys_lab import catalog
+from gatys_lab.models import _files, adaattn, adain, inverse
+from gatys_lab.models._base import fingerprint, shares_of
+from gatys_lab.networks import lite
+
+CREATE = {"adain": adain.create, "adaattn": adaattn.create, "inverse": inverse.create}
+
+
+def a_model(name, **options):
+    """Random weights whose pictures fill [0, 1] without leaving it much."""
+    torch.manual_seed(0)
+    model = CREATE[name](lite.build(), **options).eval().requires_grad_(False)
+    for module in model.decoder.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight)
+    picture, last = torch.rand(1, 3, 48, 48), model.decoder.conv1_1
+    painted = model.decode(model.features(picture), [model.style_of(picture)], shares_of([{}], None, None), 1.0)
+    last.weight.mul_(0.15 / painted.std())
+    last.bias.copy_(0.5 + (last.bias - painted.mean()) * 0.15 / painted.std())
+    return model
+
+
+@pytest.fixture(params=catalog.names("models"))
+def model(request):
+    return a_model(request.param)
+
+
+def test_every_file_is_a_model_with_the_name_that_the_user_types(model):
+    assert set(catalog.names("models")) == set(CREATE)
+    assert model.name in CREATE
+
+
+@pytest.mark.parametrize("size", [(48, 64), (49, 65), (37, 50), (33, 95)])
+def test_the_result_is_as_large_as_the_content_whatever_the_style(model, size):
+    style = model.style_of(torch.rand(1, 3, 41, 70))
+    result = model(torch.rand(2, 3, *size), style)
+    assert result.shape == (2, 3, *size) and result.isfinite().all() and result.min() >= 0 and result.max() <= 1
+
+
+def test_a_batch_is_its_pictures_one_by_one(model):
+    content, style = torch.rand(3, 3, 48, 40), torch.rand(3, 3, 40, 48)
+    together = model(content, model.style_of(style))
+    for i in range(3):
+        alone = model(content[i : i + 1], model.style_of(style[i : i + 1]))
+        torch.testing.assert_close(together[i : i + 1], alone, atol=1e-5, rtol=1e-4)
+
+
+def test_alpha_goes_from_the_photo_to_the_style(model):
+    content, style = torch.rand(1, 3, 48, 48), model.style_of(torch.rand(1, 3, 48, 48) ** 3)
+    other = model.style_of(torch.rand(1, 3, 48, 48))
+    none, half, full = (model(content, style, alpha=a) for a in (0.0, 0.5, 1.0))
+    torch.testing.assert_close(none, model(content, other, alpha=0.0))  # no style has a say in it
+    assert not torch.equal(none, half) and not torch.equal(half, full)
+    for alpha in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="alpha is"):
+            model(content, style, alpha=alpha)
+
+
+def test_styles_are_mixed_by_weight_and_one_weight_is_that_style(model):
+    content = torch.rand(1, 3, 48, 48)
+    a, b = (model.style_of(torch.rand(1, 3, 48, 48) ** p) for p in (1, 4))
+    torch.testing.assert_close(model(content, [a, b], weights=[2, 0]), model(content, a), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        model(content, [a, b], weights=[1, 3]), model(content, [a, b], weights=[0.25, 0.75]), atol=1e-5, rtol=1e-4
+    )
+    for weights in ([1], [0, 0], [-1, 2], [float("inf"), 1]):
+        with pytest.raises(ValueError, match="weights"):
+            model(content, [a, b], weights=weights)
+    with pytest.raises(ValueError, match="no style"):
+        model(content, [])
+
+
+def test_masks_say_which_style_is_painted_where(model):
+    content = torch.rand(1, 3, 128, 256)
+    a, b = (model.style_of(torch.rand(1, 3, 64, 64) ** p) for p in (1, 4))
+    left = torch.zeros(1, 1, 128, 256)
+    left[..., :128] = 1
+    full, nowhere = torch.ones_like(left), torch.zeros_like(left)
+    torch.testing.assert_close(model(content, [a, b], masks=[full, nowhere]), model(content, a), atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(
+        model(content, [a, b], masks=[nowhere, nowhere]), model(content, [a, b]), atol=1e-4, rtol=1e-3
+    )
+    both = model(content, [a, b], masks=[left, 1 - left])
+    changed = model(content, [a, a], masks=[left, 1 - left])
+    assert (both - changed)[..., :48].abs().max() < 1e-3 < (both - changed)[..., -48:].abs().max()
+
+
+def test_a_style_mask_hides_the_rest_of_the_painting(model):
+    painting, mask = torch.rand(1, 3, 64, 128), torch.zeros(1, 1, 64, 128)
+    mask[..., :48] = 1
+    changed = painting.clone()
+    changed[..., 128 - 16 :] = 0  # so far away that no cell under the mask sees it, but in relu5_1
+    content = torch.rand(1, 3, 48, 48)
+    a, b = (model(content, model.style_of(p, mask)) for p in (painting, changed))
+    whole = model(content, model.style_of(changed)) - model(content, model.style_of(painting))
+    assert (a - b).abs().max() < 0.2 * whole.abs().max()
+
+
+def test_half_precision_is_close(model):
+    content, painting = torch.rand(1, 3, 48, 48), torch.rand(1, 3, 48, 48)
+    exact = model(content, model.style_of(painting))
+    model.bfloat16()
+    rounded = model(content, model.style_of(painting))
+    assert rounded.dtype == torch.float32 and (rounded - exact).abs().mean() < 0.03
+
+
+def test_pictures_too_small_are_refused_in_one_line(model):
+    with pytest.raises(ValueError, match=r"a picture of 40 x 1 px; .* needs"):
+        model.style_of(torch.rand(1, 3, 1, 40))
+
+
+def test_the_encoder_of_the_caller_is_left_as_it_was():
+    network = lite.build()
+    CREATE["adain"](network)
+    assert not network.ceil_mode
+
+
+def test_weights_come_back_from_their_file(model, tmp_path):
+    path = tmp_path / "m.safetensors"
+    _files.save(model, path, {})
+    again = catalog.load("models", model.name, weights=path)
+    content, painting = torch.rand(1, 3, 48, 48), torch.rand(1, 3, 48, 48)
+    a, b = (m(content, m.style_of(painting)) for m in (model, again))
+    assert (a - b).abs().max() < 0.02  # half precision
+    assert not again.training and again.encoder.name == "lite"
+
+
+def test_a_style_file_serves_its_own_model_and_no_other(model, tmp_path):
+    style = model.style_of(torch.rand(1, 3, 48, 48))
+    _files.save_style(style, model, tmp_path / "s.safetensors")
+    again = _files.load_style(tmp_path / "s.safetensors", model)
+    assert all(torch.equal(style[k], again[k]) for k in style) and set(again) == set(style)
+    for other in CREATE:
+        if other != model.name:
+            with pytest.raises(ValueError, match=f"style of {model.name} .*, not of {other}"):
+                _files.load_style(tmp_path / "s.safetensors", a_model(other))
+    with pytest.raises(ValueError, match=f"holds a style of {model.name}, wanted weights of"):
+        catalog.load("models", model.name, weights=tmp_path / "s.safetensors")
+
+
+def test_weights_of_another_encoder_or_model_are_refused(model, tmp_path):
+    path = tmp_path / "m.safetensors"
+    _files.save(model, path, {})
+    changed = lite.build()
+    changed.conv1_1.weight.data[0] += 0.1
+    with pytest.raises(ValueError, match="was made for the encoder lite"):
+        catalog.load("models", model.name, weights=path, encoder=changed)
+    other = next(name for name in CREATE if name != model.name)
+    with pytest.raises(ValueError, match=f"holds {model.name}, wanted weights of {other}"):
+        catalog.load("models", other, weights=path)
+    (tmp_path / "text.safetensors").write_text("hello, this is no file of weights")
+    with pytest.raises(ValueError, match="cannot read"):
+        catalog.load("models", model.name, weights=tmp_path / "text.safetensors")
+
+
+def test_a_fingerprint_is_of_values_alone():
+    a, b = lite.build(), lite.build()
+    assert fingerprint(a) == fingerprint(b) and len(fingerprint(a)) == 12
+    b.conv5_1.bias.data[3] += 1e-3
+    assert fingerprint(a) != fingerprint(b)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("adain", {"transform": "concat"}),
+        ("adain", {"norm": "batch"}),
+        ("adain", {"norm": "instance"}),
+        ("adaattn", {"form": "cosine"}),
+        ("adaattn", {"form": "sanet"}),
+        ("adaattn", {"shallow": False}),
+        ("inverse", {"patch": 1}),
+        ("inverse", {"norm": "batch"}),
+    ],
+)
+def test_ablations_are_models_too_and_their_files_say_what_they_are(name, options, tmp_path):
+    model, (content, painting) = a_model(name, **options), torch.rand(2, 1, 3, 48, 48)
+    model.train()(content, model.style_of(painting))  # so that batch normalisation has seen something
+    _files.save(model.eval(), tmp_path / "m.safetensors", options)
+    again = catalog.load("models", name, weights=tmp_path / "m.safetensors")
+    a, b = (m(content, m.style_of(painting)) for m in (model, again))
+    assert a.shape == content.shape and (a - b).abs().max() < 0.02
+    plain = a_model(name)
+    assert not torch.allclose(plain(content, plain.style_of(painting)), a)
