@@ -181,7 +181,7 @@ def test_what_does_not_fit_is_said(encoder, adain_decoder, adaattn_files, tmp_pa
     with pytest.raises(ValueError, match=r"f.weight is not there, wanted \(448, 448, 1, 1\)"):
         catalog.load("models", "adaattn", weights=tmp_path, encoder=encoder)
     (tmp_path / "latest_net_adaattn_3.pth").unlink()
-    with pytest.raises(FileNotFoundError, match="latest_net_adaattn_3.pth"):
+    with pytest.raises(FileNotFoundError, match=r"latest_net_adaattn_3\.pth"):
         catalog.load("models", "adaattn", weights=tmp_path, encoder=encoder)
 
 

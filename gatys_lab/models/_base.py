@@ -125,4 +125,5 @@ def resize_mask(mask: Tensor, features: Tensor) -> Tensor:
     """A soft mask (N, 1, H, W) at the features' cells (N, 1, h, w), each the mean of the pixels below it."""
     if mask.ndim != 4 or mask.shape[1] != 1:
         raise ValueError(f"a mask of shape {tuple(mask.shape)}; wanted (1, 1, H, W)")
-    return F.adaptive_avg_pool2d(mask.to(features.device, torch.float32), features.shape[2:])
+    height, width = features.shape[2:]
+    return F.adaptive_avg_pool2d(mask.to(features.device, torch.float32), (height, width))

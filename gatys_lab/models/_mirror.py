@@ -4,7 +4,7 @@ Huang & Belongie 2017, section 6.1: pooling becomes nearest up-sampling, everyth
 convolution has no activation. conv3_1 of the mirror undoes what conv3_1 of the encoder did.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 import torch
@@ -13,7 +13,11 @@ from torch.nn import functional as F
 
 from gatys_lab.networks._vgg import plan
 
-NORMS = {"none": nn.Identity, "batch": nn.BatchNorm2d, "instance": lambda width: nn.InstanceNorm2d(width, affine=True)}
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "none": lambda width: nn.Identity(),
+    "batch": nn.BatchNorm2d,
+    "instance": lambda width: nn.InstanceNorm2d(width, affine=True),
+}
 
 
 class Mirror(nn.Module):

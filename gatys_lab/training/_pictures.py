@@ -35,7 +35,7 @@ class Crops:
     def draw(self, count: int, seed: int, step: int) -> Tensor:
         """Crops (count, 3, size, size) in [0, 1], the same for the same seed and step."""
         random = np.random.default_rng((seed, step))
-        crops = np.stack([self._crop(random) for _ in range(count)])  # (count, 3, s, s)
+        crops: Array = np.stack([self._crop(random) for _ in range(count)])  # (count, 3, s, s)
         return torch.from_numpy(crops)  # torch's own stack would start threads, beside those of the training
 
     def _crop(self, random: np.random.Generator) -> Array:
@@ -59,7 +59,7 @@ class Crops:
         left, top = (int(random.integers(length - side + 1)) for length in picture.size)
         box = (left, top, left + side, top + side)
         crop = picture.resize((self.size_px, self.size_px), PilImage.Resampling.BICUBIC, box=box, reducing_gap=3.0)
-        pixels = np.asarray(crop, dtype=np.float32) / 255  # (s, s, 3)
+        pixels: Array = np.asarray(crop, dtype=np.float32) / np.float32(255)  # (s, s, 3)
         if random.random() < 0.5:
             pixels = pixels[:, ::-1]
         return pixels.transpose(2, 0, 1)
