@@ -43,3 +43,14 @@ def painting(tmp_path):
     cells = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     Pillow.fromarray(cells).resize((80, 80), Pillow.Resampling.NEAREST).save(tmp_path / "painting.png")
     return tmp_path / "painting.png"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six pictures and a file that only looks like one."""
+    (tmp_path / "pictures").mkdir()
+    for i in range(6):
+        pixels = np.random.default_rng(i).integers(0, 256, (12, 10 + i, 3), dtype=np.uint8)
+        Pillow.fromarray(pixels).resize((60, 48 + i)).save(tmp_path / "pictures" / f"{i}.png")
+    (tmp_path / "pictures" / "broken.jpg").write_bytes(b"\xff\xd8 nothing")
+    return tmp_path / "pictures"

@@ -1,7 +1,5 @@
-import numpy as np
 import pytest
 import torch
-from PIL import Image as Pillow
 from safetensors.torch import load_file, save_file
 from vgg_files import tensors
 
@@ -15,17 +13,6 @@ from gatys_lab.training._pool import Pool
 from gatys_lab.training.lite import RELUS, Distillation, Settings, train, weights_of
 
 QUICK = Settings(steps=4, fresh=1, drawn=1, size_px=32, pool=2, moment_batches=1, every=2)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Six pictures and a file that only looks like one."""
-    (tmp_path / "pictures").mkdir()
-    for i in range(6):
-        pixels = np.random.default_rng(i).integers(0, 256, (12, 10 + i, 3), dtype=np.uint8)
-        Pillow.fromarray(pixels).resize((60, 48 + i)).save(tmp_path / "pictures" / f"{i}.png")
-    (tmp_path / "pictures" / "broken.jpg").write_bytes(b"\xff\xd8 nothing")
-    return tmp_path / "pictures"
 
 
 def small_teacher(widths=lite.WIDTHS):

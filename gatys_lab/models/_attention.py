@@ -4,25 +4,41 @@ One pass over [V, V^2] gives both moments, and no matrix of content x style posi
 the content a tile at a time, `cosine` (eq. 11-12: weights (1 + cos) / sum) is linear attention, exact in two products.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+Attend = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+EPS = 1e-8  # of a variance: the root's gradient at 0 would be infinite
 TILE_BYTES = 128 << 20  # of scores; about three such tiles live at once
 
 
+def _exact(attend: Attend) -> Attend:
+    """Out of autocast's reach: E[V^2] - E[V]^2 of 16-bit products would be noise."""
+
+    @wraps(attend)
+    def exact(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.autocast(query.device.type, enabled=False):
+            return attend(query, key, value)
+
+    return exact
+
+
+@_exact
 def softmax(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     """Queries (N, d, P), keys (N, d, Q) and values (N, C, Q) to mean and deviation, (N, C, P) each, in 32 bits."""
-    values = _moments_of(value).to(query.dtype)  # (N, Q, 2 C)
+    values = _moments_of(value)  # (N, Q, 2 C)
     parts = []
     for columns in _tiles(query.shape[2], len(query) * key.shape[2] * 4):
         scores = query[..., columns].mT @ key  # (N, p, Q)
-        parts.append((scores.float().softmax(2).to(query.dtype) @ values).float())
+        parts.append(scores.float().softmax(2) @ values)
     return _mean_std(torch.cat(parts, 1))
 
 
+@_exact
 def cosine(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     """As `softmax`, with weights (1 + cos(query, key)) / sum, in memory linear in the positions."""
     q, k = (F.normalize(x.float(), dim=1) for x in (query, key))
@@ -46,9 +62,6 @@ def _moments_of(value: Tensor) -> Tensor:
 def _mean_std(moments: Tensor) -> tuple[Tensor, Tensor]:
     mean, square = moments.mT.chunk(2, 1)  # (N, C, P)
     return mean, (square - mean.square()).clamp_min(EPS).sqrt()
-
-
-EPS = 1e-8  # of a variance: the root's gradient at 0 would be infinite
 
 
 def _tiles(count: int, row_bytes: int) -> Iterator[slice]:

@@ -91,6 +91,7 @@ class AdaAttN(FeedForward):
         deep, shallower = attention["relu5_1"].h.out_channels, merge.in_channels
         self.bridge = nn.Identity() if deep == shallower else nn.Conv2d(deep, shallower, 1)  # published: the same width
         self.shallow, self.resizing, self.unbiased, self.samples = shallow, resizing, unbiased, samples
+        self.form = attention["relu5_1"].form
 
     def style_fingerprint(self) -> str:
         return fingerprint(nn.ModuleList([self.encoder, self.attention]))

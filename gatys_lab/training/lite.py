@@ -7,10 +7,8 @@ and coarse (after Sobolev training, Czarnecki et al. 2017; the direction only: a
 """
 
 import math
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,8 +18,10 @@ from torch.nn import functional as F
 from gatys_lab.config import STYLE_LAYERS
 from gatys_lab.networks import _rounding, lite
 from gatys_lab.networks._vgg import VGG
-from gatys_lab.training._checkpoint import load_state, save_state, save_weights
+from gatys_lab.training import _loop
+from gatys_lab.training._checkpoint import save_weights
 from gatys_lab.training._descent import Descent
+from gatys_lab.training._loop import Progress
 from gatys_lab.training._pictures import Crops
 from gatys_lab.training._pool import Pool
 from gatys_lab.training._slim import cut, moments
@@ -49,16 +49,6 @@ class Settings:
     moment_batches: int = 24
     seed: int = 0
     every: int = 500  # steps between checkpoints
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Running means of the losses, and each style layer's relative feature error."""
-
-    step: int
-    steps: int
-    seconds: float
-    losses: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -106,7 +96,7 @@ class Distillation:
         self.student = lite.create()
         self.average = lite.create()
         self.lifts: dict[str, Tensor] = {}
-        self.descent = Descent(self.student, settings.rate)
+        self.descent = Descent(list(self.student.parameters()), "muon")
         self.pool = Pool.empty(settings.pool, settings.size_px)
         self.done = 0
 
@@ -118,6 +108,7 @@ class Distillation:
         ]
         with torch.no_grad():
             self.lifts = cut(self.teacher, self.student, moments(self.teacher, batches, RELUS))
+        self.teacher = self.teacher.bfloat16()
         self.average.load_state_dict(self.student.state_dict())
 
     def fetch(self, step: int) -> tuple[Tensor, Tensor]:
@@ -213,23 +204,7 @@ class Distillation:
         self.average.load_state_dict(state["average"])
         self.descent.restore(state["descent"])
         self.lifts, self.pool, self.done = state["lifts"], Pool(**state["pool"]), state["done"]
-
-    def run(self, save: Callable[["Distillation"], None], report: Callable[[Progress], None]) -> None:
-        """Train to the end, saving every `settings.every` steps, reporting every twentieth."""
-        began, means = time.monotonic(), dict[str, float]()
-        if not self.lifts:
-            self.begin()
         self.teacher = self.teacher.bfloat16()
-        with ThreadPoolExecutor(1) as reader:
-            ahead = reader.submit(self.fetch, self.done)
-            while self.done < self.settings.steps:
-                (contents, styles), ahead = ahead.result(), reader.submit(self.fetch, self.done + 1)
-                for name, loss in self.step(contents, styles).items():
-                    means[name] = 0.98 * means.get(name, float(loss)) + 0.02 * float(loss)
-                if self.done % 20 == 0:
-                    report(Progress(self.done, self.settings.steps, time.monotonic() - began, dict(means)))
-                if self.done % self.settings.every == 0 or self.done == self.settings.steps:
-                    save(self)
 
 
 def weights_of(run: Distillation) -> dict[str, Tensor]:
@@ -240,16 +215,8 @@ def weights_of(run: Distillation) -> dict[str, Tensor]:
 
 def train(run: Distillation, out: Path, report: Callable[[Progress], None]) -> None:
     """Train and leave the network at `out`; `out`.checkpoint beside it lets an interrupted run go on where it stood."""
-    checkpoint, settings = out.with_suffix(".checkpoint"), asdict(run.settings)
-    if checkpoint.is_file():
-        saved = load_state(checkpoint)
-        changed = [k for k, v in saved["settings"].items() if k != "steps" and settings.get(k) != v]
-        if changed:
-            raise ValueError(f"'{checkpoint}' was made with other {', '.join(changed)}; remove it, or give the same")
-        run.restore(saved)
 
-    def save(run: Distillation) -> None:
-        save_state(run.state() | {"settings": settings}, checkpoint)
+    def save() -> None:
         save_weights(weights_of(run), out, {"steps": str(run.done), "name": "lite"})
 
-    run.run(save, report)
+    _loop.train(run, out.with_suffix(".checkpoint"), save, report)

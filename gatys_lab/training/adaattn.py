@@ -1,0 +1,73 @@
+"""`gatys-lab train adaattn`: Liu et al. 2021, eq. 7 to 10, on the engine's terms.
+
+3 * content(relu3_1, relu4_1, relu5_1) + 10 * style("bn", relu2_1 ... relu5_1): the content term is the local feature
+loss, fitted to AdaAttN* of the pictures' own features (attention without f, g and h); `bn` is the global one in the
+published code's mean squared form. For the cosine form, `image_similarity` (eq. 13) compares two frames of a clip.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gatys_lab.models import _attention
+from gatys_lab.models._base import Shares
+from gatys_lab.models._moments import normalise
+from gatys_lab.models.adaattn import LAYERS, LEVELS, AdaAttN
+from gatys_lab.objective import Objective, content, style
+from gatys_lab.types import Features, Image
+
+STYLE_LAYERS = ("relu2_1", "relu3_1", "relu4_1", "relu5_1")
+STYLE_WEIGHT, LOCAL_WEIGHT = 10.0, 3.0
+ROWS = 1024  # of a similarity matrix at a time
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`local` False is the ablation whose content term is the photograph's own features."""
+
+    model: AdaAttN
+    objective: Objective
+    local: bool
+
+    def paint(self, contents: Image, styles: Image) -> tuple[Image, Features, Features]:
+        seen, look = (self.model.encoder(images, LAYERS) for images in (contents, styles))
+        summary = [self.model.summarise(look, None)]
+        picture = self.model.decode(seen, summary, Shares([1.0], None), 1.0)
+        targets = {level: target(self.model, seen, look, level) for level in LEVELS} if self.local else {}
+        return picture, {**seen, **targets}, look
+
+
+def target(model: AdaAttN, seen: Features, look: Features, level: str) -> Tensor:
+    """AdaAttN* (N, C, h, w): attention without anything learnt, which the local feature loss asks for."""
+    form = _attention.FORMS["cosine" if model.form == "cosine" else "softmax"]
+    with torch.no_grad():
+        f = seen[level].float()
+        query, key = (model.known(features, level).flatten(2) for features in (seen, look))
+        mean, std = (m.view_as(f) for m in form(query, key, look[level].float().flatten(2)))
+        return std * normalise(f, unbiased=model.unbiased) + mean
+
+
+def image_similarity(content: tuple[Tensor, Tensor], result: tuple[Tensor, Tensor]) -> Tensor:
+    """L_is of one layer (eq. 13): features (1, C, h, w) of two frames and of their results; a mean, ().
+
+    Each column of cosine distances between the two frames is divided by its sum; no more than `ROWS` columns of the
+    matrix are held at a time.
+    """
+    a, b, c, d = (F.normalize(f[0].flatten(1).float(), dim=0) for f in (*content, *result))  # (C, P)
+    total = a.new_zeros(())
+    for first in range(0, b.shape[1], ROWS):
+        columns = slice(first, first + ROWS)
+        wanted, found = (1 - x.T @ y[:, columns] for x, y in ((a, b), (c, d)))  # (P, columns)
+        wanted, found = (m / m.sum(0, keepdim=True).clamp_min(1e-12) for m in (wanted, found))
+        total = total + (wanted - found).abs().sum()
+    return total / (a.shape[1] * b.shape[1])
+
+
+def build(
+    model: AdaAttN, content_weight: float = LOCAL_WEIGHT, style_weight: float = STYLE_WEIGHT, local: bool = True
+) -> Recipe:
+    """Weights of the local and of the global loss; a weight of 0 leaves a loss out."""
+    terms = [w * t for w, t in ((content_weight, content(LEVELS)), (style_weight, style("bn", STYLE_LAYERS))) if w > 0]
+    return Recipe(model, Objective(tuple(t for term in terms for t in term.terms)), local)

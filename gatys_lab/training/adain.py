@@ -1,0 +1,38 @@
+"""`gatys-lab train adain`: Huang & Belongie 2017, eq. 11 to 13, on the engine's terms.
+
+content(relu4_1) + 10 * style("bn", relu1_1 ... relu4_1): the content term is fitted to t, the features that AdaIN made
+(eq. 12), and `bn` is the published code's mean squared form of eq. 13.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from gatys_lab.models._base import Shares
+from gatys_lab.models.adain import LAYER, AdaIN
+from gatys_lab.objective import Objective, content, style
+from gatys_lab.types import Features, Image
+
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+STYLE_WEIGHT = 10.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The content of the ablation `concat` is the photograph's own: it has no t."""
+
+    model: AdaIN
+    objective: Objective
+
+    def paint(self, contents: Image, styles: Image) -> tuple[Image, Features, Features]:
+        seen, look = (self.model.encoder(images, STYLE_LAYERS) for images in (contents, styles))
+        summary = [self.model.summarise(look, None)]
+        shares = Shares([1.0], None)
+        picture = self.model.decode(seen, summary, shares, 1.0)
+        target: Tensor = seen[LAYER] if self.model.concatenates else self.model.target(seen[LAYER], summary, shares)
+        return picture, {**seen, LAYER: target}, look
+
+
+def build(model: AdaIN, content_weight: float = 1.0, style_weight: float = STYLE_WEIGHT) -> Recipe:
+    """Weights of the two losses."""
+    return Recipe(model, content_weight * content(LAYER) + style_weight * style("bn", STYLE_LAYERS))

@@ -1,0 +1,205 @@
+"""Training of the feed-forward models: the objective is the engine's, runs resume exactly, data may be broken."""
+
+import csv
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gatys_lab import catalog
+from gatys_lab.models import adaattn, adain, inverse
+from gatys_lab.models._base import Shares
+from gatys_lab.networks import lite
+from gatys_lab.objective import content, style
+from gatys_lab.training import adaattn as adaattn_recipe
+from gatys_lab.training import adain as adain_recipe
+from gatys_lab.training import feedforward
+from gatys_lab.training import inverse as inverse_recipe
+from gatys_lab.training._fit import Lesson, Settings, Training
+from gatys_lab.training._pictures import Crops, files_in
+
+MODELS = {"adain": (adain, adain_recipe), "adaattn": (adaattn, adaattn_recipe), "inverse": (inverse, inverse_recipe)}
+QUICK = Settings(steps=4, batch=2, size_px=48, every=2, rate=1e-3)
+
+
+def a_recipe(name, **losses):
+    torch.manual_seed(0)
+    models, recipes = MODELS[name]
+    return recipes.build(models.create(lite.build()), **losses)
+
+
+def a_run(name, folder, **changes):
+    crops = Crops(files_in(folder), QUICK.size_px)
+    return Training(a_recipe(name), crops, crops, replace(QUICK, **changes))
+
+
+def test_the_loss_of_a_batch_is_the_engines_loss_of_the_same_pictures():
+    recipe = a_recipe("adain")
+    model, contents, styles = recipe.model, torch.rand(3, 3, 48, 48), torch.rand(3, 3, 48, 48)
+    total, parts = Lesson(recipe, "fp32")(contents, styles)
+    layers, losses = ("relu1_1", "relu2_1", "relu3_1", "relu4_1"), []
+    objective = content("relu4_1") + 10 * style("bn", layers)
+    for c, s in zip(contents.split(1), styles.split(1), strict=True):
+        seen, look = model.encoder(c, layers), model.encoder(s, layers)
+        t = model.target(seen["relu4_1"], [model.style_of(s)], Shares([1.0], None))
+        picture = model.decoder(t)
+        losses.append(objective.fit({**seen, "relu4_1": t}, look)(model.encoder(picture, layers)).total)
+    torch.testing.assert_close(total, torch.stack(losses).mean(), rtol=1e-5, atol=0)
+    assert set(parts) == {"content", "bn"} and sum(parts.values()) == pytest.approx(float(total.detach()), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_training_lowers_the_loss_and_leaves_the_encoder_alone(name, folder):
+    run = a_run(name, folder, optimizer="muon", rate=3e-3)
+    before = {k: v.clone() for k, v in run.recipe.model.encoder.state_dict().items()}
+    batch = run.fetch(0)
+    losses = [float(run.step(*batch)["total"]) for _ in range(25)]
+    assert losses[-1] < 0.8 * losses[0]
+    assert all(torch.equal(v, before[k]) for k, v in run.recipe.model.encoder.state_dict().items())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_weight_of_the_model_learns(name, folder):
+    run = a_run(name, folder)
+    total, _ = run.lesson(*run.fetch(0))
+    total.backward()
+    for key, weight in run.recipe.model.named_parameters():
+        assert key.startswith("encoder.") or (weight.grad is not None and weight.grad.abs().max() > 0), key
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_an_interrupted_run_resumed_is_the_uninterrupted_one(folder, tmp_path, optimizer, monkeypatch):
+    settings = replace(QUICK, optimizer=optimizer)
+    feedforward.train("adain", tmp_path / "whole.safetensors", folder, folder, settings=settings, hold_out=(2, 2))
+    original = Training.step
+
+    class Killed(Exception):
+        pass
+
+    def step(self, *batch):
+        if self.done == 3:
+            raise Killed
+        return original(self, *batch)
+
+    monkeypatch.setattr(Training, "step", step)
+    arguments = ("adain", tmp_path / "half.safetensors", folder, folder)
+    with pytest.raises(Killed):
+        feedforward.train(*arguments, settings=settings, hold_out=(2, 2))
+    monkeypatch.setattr(Training, "step", original)
+    feedforward.train(*arguments, settings=settings, hold_out=(2, 2))
+    whole, half = (load_file(tmp_path / f"{name}.safetensors") for name in ("whole", "half"))
+    assert all(torch.equal(whole[k], half[k]) for k in whole)
+
+
+def test_what_is_left_beside_the_weights(folder, tmp_path):
+    out = tmp_path / "own.safetensors"
+    corrupt = feedforward.train("adain", out, folder, folder, settings=replace(QUICK, steps=40), hold_out=(2, 2))
+    assert [p.name for p in corrupt] == ["broken.jpg"] or corrupt == []
+    rows = list(csv.reader((tmp_path / "own.csv").open()))
+    assert rows[0] == ["step", "seconds", "total", "content", "bn"] and [r[0] for r in rows[1:]] == ["20", "40"]
+    card = (tmp_path / "own.md").read_text()
+    assert "model | adain" in card and "fingerprint" in card and "steps 40" in card
+    assert (tmp_path / "own.png").is_file()
+    model = catalog.load("models", "adain", weights=out)
+    assert model(torch.rand(1, 3, 40, 40), model.style_of(torch.rand(1, 3, 40, 40))).shape == (1, 3, 40, 40)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(folder, tmp_path, monkeypatch):
+    run = ("adain", tmp_path / "own.safetensors", folder, folder)
+    feedforward.train(*run, settings=QUICK, hold_out=(2, 2))
+    before = (tmp_path / "own.checkpoint").read_bytes()
+
+    def full(self, *args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        feedforward.train(*run, settings=replace(QUICK, steps=6), hold_out=(2, 2))
+    assert (tmp_path / "own.checkpoint").read_bytes() == before
+    assert not [p for p in tmp_path.iterdir() if p.suffix == ".part"]
+
+
+def test_the_rate_falls_as_it_says(folder):
+    run = a_run("adain", folder, rate=1e-2, decay=0.5)
+    run.done = 2
+    assert run.rate() == pytest.approx(1e-2 / 2)
+    straight = a_run("adain", folder, rate=1e-2, falling=True, steps=1000)
+    straight.done = 500
+    assert straight.rate() == pytest.approx(5e-3)
+
+
+def test_settings_that_cannot_be_are_refused(folder):
+    for changes, message in (
+        ({"size_px": 50}, "crops of 50 px; wanted a multiple of 16"),
+        ({"optimizer": "sgd"}, "no optimiser 'sgd'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            a_run("adain", folder, **changes)
+
+
+def test_the_image_similarity_loss_is_its_formula(monkeypatch):
+    monkeypatch.setattr(adaattn_recipe, "ROWS", 5)
+    frames = [torch.randn(1, 4, 3, 4).double() for _ in range(4)]
+    wanted = 0.0
+    distances = []
+    for a, b in (frames[:2], frames[2:]):
+        x, y = (f[0].flatten(1).T for f in (a, b))
+        d = torch.tensor([[1 - float(p @ q / (p.norm() * q.norm())) for q in y] for p in x], dtype=torch.float64)
+        distances.append(d / d.sum(0, keepdim=True))
+    wanted = (distances[0] - distances[1]).abs().mean()
+    found = adaattn_recipe.image_similarity((frames[0], frames[1]), (frames[2], frames[3]))
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-4, atol=0)
+    same = adaattn_recipe.image_similarity((frames[0], frames[1]), (frames[0], frames[1]))
+    assert float(same) == 0
+
+
+def test_the_ablation_without_a_loss_has_none_of_it():
+    recipe = a_recipe("adaattn", style_weight=0.0)
+    _, parts = Lesson(recipe, "fp32")(torch.rand(1, 3, 48, 48), torch.rand(1, 3, 48, 48))
+    assert set(parts) == {"content"}
+    plain, local = (
+        Lesson(a_recipe("adaattn", local=flag), "fp32")(*torch.rand(2, 1, 3, 48, 48, generator=_seeded()))[0]
+        for flag in (False, True)
+    )
+    assert not torch.isclose(plain, local)
+
+
+def _seeded():
+    return torch.Generator().manual_seed(1)
+
+
+TWO = """
+import sys, torch
+from torch import distributed as dist
+sys.path[:0] = sys.argv[3:]
+import test_training_models as t
+from gatys_lab.training._fit import Training
+dist.init_process_group("gloo")
+run = t.a_run("adain", __import__("pathlib").Path(sys.argv[1]), batch=4)
+losses = []
+for i in range(3):
+    mine = run.step(*run.fetch(i))["total"]
+    dist.all_reduce(mine)
+    losses.append(float(mine) / 2)
+if dist.get_rank() == 0:
+    open(sys.argv[2], "w").write(" ".join(f"{x:.9g}" for x in losses))
+"""
+
+
+def test_two_processes_learn_what_one_learns_with_all_of_the_batch(folder, tmp_path):
+    run = a_run("adain", folder, batch=4)
+    alone = [float(run.step(*run.fetch(i))["total"]) for i in range(3)]
+    (tmp_path / "two.py").write_text(TWO)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29611"]
+    paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+    subprocess.run(
+        [*command, str(tmp_path / "two.py"), str(folder), str(tmp_path / "losses.txt"), *paths],
+        check=True, capture_output=True, timeout=300,
+    )  # fmt: skip
+    together = [float(x) for x in (tmp_path / "losses.txt").read_text().split()]
+    assert together[0] == pytest.approx(alone[0], rel=1e-6)
+    assert together == pytest.approx(alone, rel=1e-3)  # Adam's first steps magnify what rounding makes of tiny gradients
