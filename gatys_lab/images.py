@@ -175,16 +175,21 @@ def write(image: Image | Pillow.Image, path: str | Path, alpha: Tensor | None = 
     PNG, JPEG (quality 95, 4:4:4; alpha composited on white), WebP and TIFF (both lossless), by suffix, tagged as sRGB.
     """
     check_writable(path)
-    picture = to_pil(image, alpha) if isinstance(image, Tensor) else image
-    kind, options = FORMATS[Path(path).suffix.lower()]
     try:
-        buffer = io.BytesIO()
-        _prepared(picture, kind).save(buffer, kind, icc_profile=_srgb_profile(), **options)
-        write_whole(Path(path), buffer.getbuffer())
+        write_whole(Path(path), encode(image, Path(path).suffix, alpha))
     except (OSError, ValueError) as error:  # ValueError: more pixels than the format can hold
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         remedy = "free some space" if getattr(error, "errno", None) == errno.ENOSPC else "choose another name or folder"
         raise OSError(f"cannot write '{path}': {reason}; nothing was changed: {remedy}") from error
+
+
+def encode(image: Image | Pillow.Image, suffix: str, alpha: Tensor | None = None) -> memoryview:
+    """The bytes of a picture's file, by suffix (".png"), as `write` writes them."""
+    picture = to_pil(image, alpha) if isinstance(image, Tensor) else image
+    kind, options = FORMATS[suffix.lower()]
+    buffer = io.BytesIO()
+    _prepared(picture, kind).save(buffer, kind, icc_profile=_srgb_profile(), **options)
+    return buffer.getbuffer()
 
 
 def _prepared(picture: Pillow.Image, kind: str) -> Pillow.Image:

@@ -202,4 +202,4 @@ def test_two_processes_learn_what_one_learns_with_all_of_the_batch(folder, tmp_p
     )  # fmt: skip
     together = [float(x) for x in (tmp_path / "losses.txt").read_text().split()]
     assert together[0] == pytest.approx(alone[0], rel=1e-6)
-    assert together == pytest.approx(alone, rel=1e-3)  # Adam's first steps magnify what rounding makes of tiny gradients
+    assert together == pytest.approx(alone, rel=1e-3)  # Adam's first steps magnify rounding in tiny gradients

@@ -21,6 +21,23 @@ class Loss(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
+class WeightedFile(click.ParamType):
+    """A file, and what follows the last colon as its weight if that is a number."""
+
+    name = "FILE[:WEIGHT]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Path, float]:
+        name, colon, number = value.rpartition(":")
+        try:
+            weight = float(number) if colon else 1.0
+        except ValueError:
+            name, weight = value, 1.0
+        path = FILE.convert(name if colon and name else value, param, ctx)
+        if not 0 <= weight < float("inf"):
+            self.fail(f"the weight of {name} is {weight:g}; wanted a number of at least 0", param, ctx)
+        return path, weight
+
+
 class Start(click.ParamType):
     """A word for where the picture begins, or a file that it begins with."""
 

@@ -1,6 +1,8 @@
-"""`gatys-lab train lite`: make a loss network of one's own."""
+"""`gatys-lab train NAME`: make a loss network or a feed-forward model of one's own."""
 
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +84,121 @@ def measure(weights: Path, **options: Any) -> None:
     from gatys_lab.training._measure import report
 
     click.echo(json.dumps(report(weights, **options), indent=1))
+
+
+def _model() -> Callable[[Any], click.Command]:
+    """A command with the options that all feed-forward models share."""
+
+    def decorate(function: Any) -> click.Command:
+        for option in reversed(SHARED):
+            function = option(function)
+        return command.command()(function)
+
+    return decorate
+
+
+SHARED = [
+    click.option("--photos", type=FOLDER, required=True, help="A folder of pictures, searched below."),
+    click.option("--paintings", type=FOLDER, required=True, help="Another, for styles."),
+    click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
+                 help="A .safetensors file; a log, a sheet of pictures and a card are left beside it."),
+    click.option("--encoder", default="lite", show_default=True, help="lite, vgg19, or a file of VGG-19's weights."),
+    click.option("--steps", type=click.IntRange(min=1), default=160_000, show_default=True,
+                 help="May be changed when a run is resumed."),
+    click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True,
+                 help="Pairs in a step, of all processes together."),
+    click.option("--crop", "size_px", type=click.IntRange(min=32), default=256, show_default=True),
+    click.option("--optimizer", type=click.Choice(["adam", "muon"]), default="adam", show_default=True,
+                 help="adam is the papers'; muon learns faster, with a larger --rate."),
+    click.option("--rate", type=click.FloatRange(min=0, min_open=True), default=1e-4, show_default=True),
+    click.option("--falling", is_flag=True, help="Let the rate fall to 0 in a straight line."),
+    click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True),
+    click.option("--seed", type=COUNT, default=0, show_default=True),
+    click.option("--hold-out-photos", type=COUNT, default=4, show_default=True, help="The last so many by name."),
+    click.option("--hold-out-paintings", type=COUNT, default=4, show_default=True),
+    click.option("--every", type=click.IntRange(min=1), default=500, show_default=True,
+                 help="Steps between checkpoints."),
+    click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu."),
+    click.option("--threads", type=click.IntRange(min=1), help="Processor threads.  [default: all cores]"),
+]  # fmt: skip
+WEIGHT = click.FloatRange(min=0)
+
+
+@_model()
+@click.option("--transform", type=click.Choice(["adain", "concat"]), default="adain", show_default=True,
+              help="concat is the paper's ablation.")  # fmt: skip
+@click.option("--norm", type=click.Choice(["none", "batch", "instance"]), default="none", show_default=True,
+              help="Normalisation in the decoder; an ablation.")  # fmt: skip
+@click.option("--content-weight", type=WEIGHT, default=1.0, show_default=True)
+@click.option("--style-weight", type=WEIGHT, default=10.0, show_default=True)
+def adain(transform: str, norm: str, content_weight: float, style_weight: float, **shared: Any) -> None:
+    """Train AdaIN (Huang & Belongie 2017).
+
+    \b
+    gatys-lab train adain --photos photos/ --paintings paintings/ -o adain.safetensors
+    """
+    losses = {"content_weight": content_weight, "style_weight": style_weight}
+    _train("adain", {"transform": transform, "norm": norm}, losses, **shared)
+
+
+@_model()
+@click.option("--form", type=click.Choice(["softmax", "cosine", "sanet"]), default="softmax", show_default=True,
+              help="Of attention: cosine is for video, sanet an ablation.")  # fmt: skip
+@click.option("--shallow/--no-shallow", default=True, help="Whether keys see the shallower layers.")
+@click.option("--local/--no-local", default=True, help="The local feature loss, or the photo's features.")
+@click.option("--content-weight", type=WEIGHT, default=3.0, show_default=True, help="Of the local feature loss.")
+@click.option("--style-weight", type=WEIGHT, default=10.0, show_default=True, help="Of the global loss.")
+def adaattn(form: str, shallow: bool, local: bool, content_weight: float, style_weight: float, **shared: Any) -> None:
+    """Train AdaAttN (Liu et al. 2021).
+
+    \b
+    gatys-lab train adaattn --photos photos/ --paintings paintings/ -o adaattn.safetensors
+    """
+    losses = {"content_weight": content_weight, "style_weight": style_weight, "local": local}
+    _train("adaattn", {"form": form, "shallow": shallow}, losses, **shared)
+
+
+@_model()
+@click.option("--patch", type=click.IntRange(min=1), default=3, show_default=True, help="Of the swap, in cells.")
+@click.option("--stride", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--norm", type=click.Choice(["none", "batch", "instance"]), default="none", show_default=True)
+@click.option("--swaps/--no-swaps", default=True, help="Learn from swapped features too.")
+@click.option("--tv-weight", type=WEIGHT, default=1e-6, show_default=True)
+def inverse(patch: int, stride: int, norm: str, swaps: bool, tv_weight: float, **shared: Any) -> None:
+    """Train the inverse network of style swap (Chen & Schmidt 2016).
+
+    \b
+    gatys-lab train inverse --photos photos/ --paintings paintings/ -o inverse.safetensors --batch 2
+    """
+    losses = {"tv_weight": tv_weight, "swaps": swaps}
+    _train("inverse", {"patch": patch, "stride": stride, "norm": norm}, losses, **shared)
+
+
+def _train(name: str, options: dict[str, Any], losses: dict[str, Any], **shared: Any) -> None:
+    import torch
+
+    from gatys_lab import devices
+    from gatys_lab.training._fit import Settings
+    from gatys_lab.training.feedforward import train
+
+    places = {key: shared.pop(key) for key in ("out", "photos", "paintings", "encoder")}
+    hold_out = shared.pop("hold_out_photos"), shared.pop("hold_out_paintings")
+    device, threads = devices.choose(shared.pop("device")), shared.pop("threads")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # started by torchrun
+        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        if device.type == "cuda":
+            device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    settings = Settings(**shared)
+    click.echo(f"{name}, {settings.steps} steps of {settings.batch} pairs, {devices.describe(device)}", err=True)
+    with click.progressbar(length=settings.steps, file=sys.stderr, item_show_func=lambda text: text) as bar:
+
+        def report(progress: Any) -> None:
+            bar.update(progress.step - bar.pos, ", ".join(f"{k} {v:.4g}" for k, v in progress.losses.items()))
+
+        corrupt = train(
+            name, **places, settings=settings, options=options, losses=losses, hold_out=hold_out, device=device,
+            report=report,
+        )  # fmt: skip
+    click.echo(f"{places['out']}" + (f"; {len(corrupt)} files could not be read" if corrupt else ""), err=True)

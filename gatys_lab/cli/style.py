@@ -1,0 +1,45 @@
+"""`gatys-lab style save`: a painting's style as a small file, for `fast` and for programs."""
+
+from pathlib import Path
+
+import click
+
+from gatys_lab import catalog
+from gatys_lab.cli._types import FILE
+
+
+@click.group(short_help="Save a painting's style for a feed-forward model.")
+def command() -> None:
+    """Save a painting's style for a feed-forward model."""
+
+
+@command.command()
+@click.argument("painting", type=FILE)
+@click.option("-o", "--out", required=True, type=click.Path(dir_okay=False, path_type=Path),
+              help="A .safetensors file.")  # fmt: skip
+@click.option("--model", type=click.Choice(catalog.names("models")), default="adain", show_default=True)
+@click.option("--size", "size_px", type=click.IntRange(min=1), help="Longest side.  [default: the painting's own]")
+@click.option("--mask", type=FILE, help="White: what counts of the painting.")
+@click.option("--encoder", help="As for `fast`.")
+@click.option("--weights", type=click.Path(exists=True, path_type=Path), help="As for `fast`.")
+def save(
+    painting: Path, out: Path, model: str, size_px: int | None, mask: Path | None, encoder: str, weights: Path
+) -> None:
+    """Keep the style of PAINTING in a file, which serves the same model with the same weights.
+
+    \b
+    gatys-lab style save painting.jpg -o style.safetensors
+    gatys-lab fast photo.jpg style.safetensors -o out.png
+    """
+    if out.suffix != ".safetensors":
+        raise click.UsageError(f"'{out}' is no .safetensors file; name one")
+    from gatys_lab.fast import check_mask, read_mask
+    from gatys_lab.images import read, resize
+    from gatys_lab.models._files import save_style
+
+    network = catalog.load("models", model, weights=weights, encoder=encoder)
+    image = read(painting).image
+    image = image if size_px is None else resize(image, size_px)
+    region = None if mask is None else check_mask(read_mask(mask), image, "painting")
+    save_style(network.style_of(image, region), network, out)
+    click.echo(f"{out}", err=True)

@@ -1,0 +1,56 @@
+"""Keep the photograph's colours: recolour the style before, or take only the result's lightness after.
+
+Gatys et al. 2016, "Preserving Color in Neural Artistic Style Transfer". `linear` gives the style the photograph's mean
+and covariance of colours; `histogram` its histogram of each channel; `luma` leaves the style alone, and of the result
+keeps the luma (BT.601) and nothing else.
+"""
+
+import torch
+from torch import Tensor
+
+from gatys_lab.types import Image
+
+BEFORE, AFTER = ("linear", "histogram"), ("luma",)
+COLOURS = BEFORE + AFTER
+EPS = 1e-5  # of a variance, of the pixel range squared: a grey picture has no colours to be whitened
+LUMA = (0.299, 0.587, 0.114)
+
+
+def match_linear(image: Image, reference: Image) -> Image:
+    """`image` with the mean and covariance of the reference's colours, (1, 3, H, W) each; clamped to [0, 1].
+
+    The map is S_r^(1/2) S_i^(-1/2) with symmetric roots (as Hertzmann's in the paper), which turn colours little.
+    """
+    x, y = (picture.double().flatten(2)[0] for picture in (image, reference))  # (3, P)
+    mean_x, mean_y = x.mean(1, keepdim=True), y.mean(1, keepdim=True)
+    change = _power(y - mean_y, 0.5) @ _power(x - mean_x, -0.5)
+    return (change @ (x - mean_x) + mean_y).view_as(image).to(image.dtype).clamp(0, 1)
+
+
+def _power(centred: Tensor, exponent: float) -> Tensor:
+    """A power of the covariance (3, 3) of centred colours (3, P)."""
+    covariance = centred @ centred.T / centred.shape[1]
+    values, vectors = torch.linalg.eigh(covariance)
+    return vectors @ torch.diag((values + EPS) ** exponent) @ vectors.T
+
+
+def match_histogram(image: Image, reference: Image) -> Image:
+    """`image` with the reference's histogram of each channel, (1, 3, H, W) each. Equal values stay equal."""
+    channels = [_match_channel(x, y) for x, y in zip(image[0].flatten(1), reference[0].flatten(1), strict=True)]
+    return torch.stack(channels).view_as(image)
+
+
+def _match_channel(x: Tensor, y: Tensor) -> Tensor:
+    _, where, counts = x.unique(return_inverse=True, return_counts=True)
+    share = (counts.cumsum(0) - counts / 2) / len(x)  # the middle of each value's place in the order
+    ordered, at = y.sort().values, share.double() * len(y) - 0.5
+    low = at.floor().clamp(0, len(y) - 1).long()
+    high = (low + 1).clamp(max=len(y) - 1)
+    return torch.lerp(ordered[low], ordered[high], (at - low).clamp(0, 1).to(y.dtype))[where]
+
+
+def keep_luma(result: Image, content: Image) -> Image:
+    """The result's luma with the content's chroma, (1, 3, H, W) each; clamped to [0, 1]."""
+    weights = result.new_tensor(LUMA).view(1, 3, 1, 1)
+    change = ((result - content.to(result)) * weights).sum(1, keepdim=True)
+    return (content.to(result) + change).clamp(0, 1)

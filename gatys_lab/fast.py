@@ -1,0 +1,124 @@
+"""The fast path: a feed-forward model over pictures of any kind, its styles encoded once and used for all of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gatys_lab import color
+from gatys_lab.errors import UnknownName
+from gatys_lab.images import Picture, read, resize, resize_to
+from gatys_lab.models import _files
+from gatys_lab.models._base import FeedForward, Style
+from gatys_lab.types import Image
+
+ASPECT = 0.02  # by how much a mask's proportions may differ from its picture's
+
+
+@dataclass(frozen=True)
+class StyleSource:
+    """A painting, or a style file's content; its weight; where it is painted; which part of it counts."""
+
+    painting: Picture | None = None
+    style: Style | None = None
+    weight: float = 1.0
+    content_mask: Tensor | None = None  # (1, 1, H, W)
+    style_mask: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Painter:
+    """`Painter(model, sources)(picture)`: the same manner for any number of pictures."""
+
+    model: FeedForward
+    sources: Sequence[StyleSource]
+    strength: float = 1.0  # the models' alpha
+    colour: str | None = None
+    size_px: int | None = None  # of the longest side; None: the picture's own
+    style_px: int | None = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def __post_init__(self) -> None:
+        if self.colour is not None and self.colour not in color.COLOURS:
+            raise UnknownName(f"no colour '{self.colour}'; there are {', '.join(color.COLOURS)}")
+        if self.colour in color.BEFORE and any(source.painting is None for source in self.sources):
+            raise ValueError(
+                f"colour {self.colour} changes the painting, and a style file holds none; name the painting"
+            )
+        with_mask = sum(source.content_mask is not None for source in self.sources)
+        if with_mask not in (0, len(self.sources)):
+            raise ValueError(f"{with_mask} content masks for {len(self.sources)} styles; give one each, or none")
+
+    def __call__(self, picture: Picture) -> Picture:
+        """The stylised picture, as large as `size_px` says, with the transparency that it came with."""
+        photo = picture.image.to(self.device)
+        if self.size_px is not None:
+            photo = resize(photo, self.size_px)
+        styles = [self._style(source, photo) for source in self.sources] if self._depends else self._styles
+        masks = [check_mask(s.content_mask, photo, "photo") for s in self.sources if s.content_mask is not None]
+        weights = [source.weight for source in self.sources]
+        with torch.no_grad():
+            result = self.model(photo, styles, self.strength, weights=weights, masks=masks or None)
+        if self.colour in color.AFTER:
+            result = color.keep_luma(result, photo)
+        alpha = None if picture.alpha is None else resize_to(picture.alpha.to(result), result.shape[2:])
+        return Picture(result, alpha)
+
+    @property
+    def _depends(self) -> bool:
+        """Whether the style is another for every photo."""
+        return self.colour in color.BEFORE
+
+    @cached_property
+    def _styles(self) -> list[Style]:
+        return [self._style(source, None) for source in self.sources]
+
+    def _style(self, source: StyleSource, photo: Image | None) -> Style:
+        if source.style is not None:
+            return {name: tensor.to(self.device) for name, tensor in source.style.items()}
+        assert source.painting is not None
+        painting = source.painting.image.to(self.device)
+        if self.style_px is not None:
+            painting = resize(painting, self.style_px)
+        if photo is not None:
+            match = color.match_linear if self.colour == "linear" else color.match_histogram
+            painting = match(painting, photo)
+        mask = None if source.style_mask is None else check_mask(source.style_mask, painting, "painting")
+        return self.model.style_of(painting, mask)
+
+
+def source(
+    path: str | Path,
+    model: FeedForward,
+    *,
+    weight: float = 1.0,
+    content_mask: str | Path | None = None,
+    style_mask: str | Path | None = None,
+) -> StyleSource:
+    """A style from a picture, or from a style file of this model (.safetensors). Masks are pictures: white counts."""
+    masks = [None if mask is None else read_mask(mask) for mask in (content_mask, style_mask)]
+    if Path(path).suffix == ".safetensors":
+        if style_mask is not None:
+            raise ValueError(f"'{path}' is a style already; a style mask belongs to its picture: `style save --mask`")
+        return StyleSource(style=_files.load_style(path, model), weight=weight, content_mask=masks[0])
+    return StyleSource(read(path), weight=weight, content_mask=masks[0], style_mask=masks[1])
+
+
+def read_mask(path: str | Path) -> Tensor:
+    """A picture as a mask (1, 1, H, W): white counts, black does not, what is transparent does not."""
+    picture = read(path)
+    grey = picture.image.mean(1, keepdim=True)
+    return grey if picture.alpha is None else grey * picture.alpha
+
+
+def check_mask(mask: Tensor, picture: Image, name: str) -> Tensor:
+    """The mask at the picture's size. Raises ValueError if its proportions are others."""
+    (height, width), (h, w) = picture.shape[2:], mask.shape[2:]
+    if abs(width * h / (height * w) - 1) > max(ASPECT, 1.5 / min(height, width, h, w)):
+        raise ValueError(
+            f"a mask of {w} x {h} px for a {name} of {width} x {height} px; wanted the same proportions: crop it"
+        )
+    return resize_to(mask.to(picture), (height, width))

@@ -1,0 +1,66 @@
+import pytest
+import torch
+
+from gatys_lab.color import COLOURS, keep_luma, match_histogram, match_linear
+
+YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+
+
+@pytest.fixture
+def pair():
+    generator = torch.Generator().manual_seed(0)
+    mix = torch.tensor([[0.1, 0.05, 0.0], [0.02, 0.08, 0.01], [0.03, 0.0, 0.06]])
+    image = 0.4 + 0.3 * (torch.rand(1, 3, 40, 30, generator=generator) - 0.5)
+    reference = 0.5 + torch.einsum("ij,njhw->nihw", mix, torch.randn(1, 3, 25, 35, generator=generator))
+    return image, reference.clamp(0.02, 0.98)
+
+
+def colours(image):
+    return image[0].flatten(1).double()
+
+
+def test_linear_gives_mean_and_covariance(pair):
+    image, reference = pair
+    changed = match_linear(image, reference)
+    for found, wanted in zip((changed,), (reference,), strict=True):
+        torch.testing.assert_close(colours(found).mean(1), colours(wanted).mean(1), atol=2e-3, rtol=0)
+        torch.testing.assert_close(torch.cov(colours(found)), torch.cov(colours(wanted)), atol=1e-3, rtol=0)
+
+
+def test_linear_changes_nothing_where_the_colours_agree_already(pair):
+    torch.testing.assert_close(match_linear(pair[0], pair[0]), pair[0], atol=1e-5, rtol=0)
+
+
+def test_histogram_gives_every_channels_order_statistics(pair):
+    image, reference = pair
+    changed = match_histogram(image, reference)
+    for q in (0.05, 0.3, 0.5, 0.9):
+        found, wanted = (torch.quantile(x[0].flatten(1), q, dim=1) for x in (changed, reference))
+        torch.testing.assert_close(found, wanted, atol=5e-3, rtol=0)
+    order = image[0, 0].flatten().argsort()
+    assert (changed[0, 0].flatten()[order].diff() >= 0).all()
+
+
+def test_histogram_keeps_equal_values_equal_and_a_picture_as_it_is(pair):
+    flat = torch.full((1, 3, 8, 8), 0.25)
+    assert match_histogram(flat, pair[1]).unique().numel() == 3
+    torch.testing.assert_close(match_histogram(pair[1], pair[1]), pair[1], atol=2e-3, rtol=0)
+
+
+def test_luma_is_the_results_and_chroma_the_contents(pair):
+    content, result = pair[0], 0.3 + 0.2 * torch.rand(1, 3, 40, 30)
+    mixed = keep_luma(result, content)
+    found, of_result, of_content = (torch.einsum("ij,njhw->nihw", YIQ, x) for x in (mixed, result, content))
+    torch.testing.assert_close(found[:, 0], of_result[:, 0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(found[:, 1:], of_content[:, 1:], atol=2e-3, rtol=0)
+
+
+def test_grey_and_flat_pictures_are_no_trouble(pair):
+    grey = torch.rand(1, 1, 20, 20).expand(1, 3, 20, 20)
+    for match in (match_linear, match_histogram):
+        for image, reference in ((grey, pair[1]), (pair[0], grey), (torch.zeros(1, 3, 4, 4), pair[1])):
+            changed = match(image, reference)
+            assert (
+                changed.shape == image.shape and changed.isfinite().all() and 0 <= changed.min() <= changed.max() <= 1
+            )
+    assert set(COLOURS) == {"linear", "histogram", "luma"}
