@@ -46,7 +46,7 @@ class Painter:
             raise UnknownName(f"no colour '{self.colour}'; there are {', '.join(color.COLOURS)}")
         if self.colour in color.BEFORE and any(source.painting is None for source in self.sources):
             raise ValueError(
-                f"colour {self.colour} changes the painting, and a style file holds none; name the painting"
+                f"colour {self.colour} changes the painting, but a style file holds none: name the painting"
             )
         with_mask = sum(source.content_mask is not None for source in self.sources)
         if with_mask not in (0, len(self.sources)):

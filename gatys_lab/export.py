@@ -1,0 +1,58 @@
+"""A feed-forward model as ONNX, for other runtimes: pictures in, picture out, encoder included.
+
+Inputs `content` (1, 3, H, W) and `style` (1, 3, h, w), sRGB in [0, 1], of any size, and `alpha` (); output `picture`
+(1, 3, H, W). Needs the packages onnx and onnxscript (`pip install "gatys-lab[onnx]"`).
+"""
+
+import io
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gatys_lab.files import write_whole
+from gatys_lab.models._base import Shares
+from gatys_lab.models.adain import LAYER, AdaIN
+
+OPSET = 18
+
+
+class _Whole(nn.Module):
+    """Content and style in, picture out: what `model(content, model.style_of(style), alpha)` does."""
+
+    def __init__(self, model: AdaIN) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, content: Tensor, style: Tensor, alpha: Tensor) -> Tensor:
+        features = self.model.encoder(content, (LAYER,))
+        look = self.model.summarise(self.model.encoder(style, (LAYER,)), None)
+        t = self.model.target(features[LAYER], [look], Shares([1.0], None))
+        f = features[LAYER]
+        picture = self.model.decoder(f + alpha * (t - f))
+        return picture[:, :, : content.shape[2], : content.shape[3]].clamp(0, 1)
+
+
+def to_onnx(model: AdaIN, path: str | Path) -> None:
+    """Write the model whole or not at all. Raises ValueError where the exporter's packages are not installed."""
+    try:
+        import onnx
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ValueError(f'exporting wants the package {error.name}: pip install "gatys-lab[onnx]"') from error
+    free = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    examples = torch.rand(1, 3, 72, 88), torch.rand(1, 3, 56, 104), torch.tensor(1.0)
+    program = torch.onnx.export(
+        _Whole(model.float()).eval(),
+        examples,
+        input_names=["content", "style", "alpha"],
+        output_names=["picture"],
+        dynamic_shapes={"content": free, "style": free, "alpha": None},
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None
+    buffer = io.BytesIO()
+    onnx.save(program.model_proto, buffer)
+    write_whole(Path(path), buffer.getbuffer())
