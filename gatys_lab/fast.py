@@ -11,11 +11,10 @@ from torch import Tensor
 from gatys_lab import color
 from gatys_lab.errors import UnknownName
 from gatys_lab.images import Picture, read, resize, resize_to
+from gatys_lab.masks import fit_mask, grow, read_mask
 from gatys_lab.models import _files
 from gatys_lab.models._base import FeedForward, Style
 from gatys_lab.types import Image
-
-ASPECT = 0.02  # by how much a mask's proportions may differ from its picture's
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class Painter:
         if self.size_px is not None:
             photo = resize(photo, self.size_px)
         styles = [self._style(source, photo) for source in self.sources] if self._depends else self._styles
-        masks = [check_mask(s.content_mask, photo, "photo") for s in self.sources if s.content_mask is not None]
+        masks = [fit_mask(s.content_mask, photo, "photo") for s in self.sources if s.content_mask is not None]
         weights = [source.weight for source in self.sources]
         with torch.no_grad():
             result = self.model(photo, styles, self.strength, weights=weights, masks=masks or None)
@@ -86,7 +85,7 @@ class Painter:
         if photo is not None:
             match = color.match_linear if self.colour == "linear" else color.match_histogram
             painting = match(painting, photo)
-        mask = None if source.style_mask is None else check_mask(source.style_mask, painting, "painting")
+        mask = None if source.style_mask is None else fit_mask(source.style_mask, painting, "painting")
         return self.model.style_of(painting, mask)
 
 
@@ -107,18 +106,15 @@ def source(
     return StyleSource(read(path), weight=weight, content_mask=masks[0], style_mask=masks[1])
 
 
-def read_mask(path: str | Path) -> Tensor:
-    """A picture as a mask (1, 1, H, W): white counts, black does not, what is transparent does not."""
-    picture = read(path)
-    grey = picture.image.mean(1, keepdim=True)
-    return grey if picture.alpha is None else grey * picture.alpha
-
-
-def check_mask(mask: Tensor, picture: Image, name: str) -> Tensor:
-    """The mask at the picture's size. Raises ValueError if its proportions are others."""
-    (height, width), (h, w) = picture.shape[2:], mask.shape[2:]
-    if abs(width * h / (height * w) - 1) > max(ASPECT, 1.5 / min(height, width, h, w)):
-        raise ValueError(
-            f"a mask of {w} x {h} px for a {name} of {width} x {height} px; wanted the same proportions: crop it"
-        )
-    return resize_to(mask.to(picture), (height, width))
+def regions(
+    painting: str | Path, photo: Picture, points: Sequence[tuple[tuple[int, int], tuple[int, int]]]
+) -> list[StyleSource]:
+    """One painting, attended to region by region: what is grown around a point (x, y) of the photo is painted like what
+    is grown around its point of the painting; the rest of the photo like all of it. Pixels are the pictures' own."""
+    look = read(painting)
+    sources, rest = [], torch.ones_like(photo.image[:, :1])
+    for (x, y), (u, v) in points:
+        here = grow(photo.image, x, y)
+        sources.append(StyleSource(look, content_mask=here, style_mask=grow(look.image, u, v)))
+        rest = torch.minimum(rest, 1 - here)
+    return [*sources, StyleSource(look, content_mask=rest)]

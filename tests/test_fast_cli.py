@@ -12,7 +12,7 @@ import torch
 from PIL import Image as Pillow
 
 from gatys_lab import cli
-from gatys_lab.fast import Painter, StyleSource, check_mask
+from gatys_lab.fast import Painter, StyleSource, regions
 from gatys_lab.images import Picture, read
 from gatys_lab.models import _files, adain
 from gatys_lab.networks import lite
@@ -139,8 +139,17 @@ def test_a_pictures_transparency_is_kept(weights, painting):
     assert painted.image.shape == (1, 3, 100, 80) and painted.alpha.shape == (1, 1, 100, 80)
 
 
-def test_masks_are_resized_but_not_bent():
-    mask, picture = torch.ones(1, 1, 10, 20), torch.rand(1, 3, 41, 80)
-    assert check_mask(mask, picture, "photo").shape == (1, 1, 41, 80)
-    with pytest.raises(ValueError, match="20 x 10 px for a photo of 80 x 80 px"):
-        check_mask(mask, torch.rand(1, 3, 80, 80), "photo")
+def test_regions_are_painted_like_the_points_they_are_paired_with(weights, run, photo, painting, tmp_path):
+    sources = regions(painting, read(photo), [((80, 10), (10, 10))])
+    assert len(sources) == 2
+    total = sources[0].content_mask + sources[1].content_mask
+    torch.testing.assert_close(total, torch.ones_like(total), atol=1e-6, rtol=0)
+    run(photo, painting, "-o", tmp_path / "plain.png")
+    assert run(photo, painting, "-o", tmp_path / "region.png", "--region", "80,10:10,10")[0] == 0
+    assert not same(tmp_path / "plain.png", tmp_path / "region.png")
+    for region, status, message in (
+        ("80,10", 2, "wanted x,y:x,y"),
+        ("900,10:1,1", 1, "the point 900,10 is outside a picture of 90 x 72 px"),
+    ):
+        code, said = run(photo, painting, "-o", tmp_path / "no.png", "--region", region)
+        assert code == status and message in said

@@ -38,6 +38,19 @@ class WeightedFile(click.ParamType):
         return path, weight
 
 
+class Region(click.ParamType):
+    """A point of the photo and one of the painting, in pixels."""
+
+    name = "x,y:x,y"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            (x, y), (u, v) = ([int(number) for number in point.split(",")] for point in value.split(":"))
+        except ValueError:
+            self.fail(f"'{value}' is no pair of points; wanted x,y:x,y in pixels, of the photo and the painting")
+        return (x, y), (u, v)
+
+
 class Start(click.ParamType):
     """A word for where the picture begins, or a file that it begins with."""
 

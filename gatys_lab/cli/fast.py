@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import click
 
 from gatys_lab import catalog
-from gatys_lab.cli._types import FILE, WeightedFile
+from gatys_lab.cli._types import FILE, Region, WeightedFile
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 PLACE = click.Path(exists=True, readable=True, path_type=Path, allow_dash=True)
@@ -28,6 +28,8 @@ PLACE = click.Path(exists=True, readable=True, path_type=Path, allow_dash=True)
 @click.option("--style-size", "style_px", type=click.IntRange(min=1), help="The same of the style.")
 @click.option("--content-mask", type=FILE, multiple=True, help="White: where the n-th style is painted.")
 @click.option("--style-mask", type=FILE, multiple=True, help="White: what counts of the n-th style.")
+@click.option("--region", "points", type=Region(), multiple=True,
+              help="Paint what lies around a point of the photo like what lies around one of the style.")  # fmt: skip
 @click.option("--colour", type=click.Choice(["linear", "histogram", "luma"]), help="Keep the photo's colours.")
 @click.option("--encoder", help="lite, vgg19, or a file of VGG-19's weights.  [default: what the weights ask for]")
 @click.option("--weights", type=click.Path(exists=True, path_type=Path),
@@ -57,7 +59,9 @@ def command(content: Path, style: Path | None, out: Path, quiet: bool, debug: bo
         out.mkdir(parents=True, exist_ok=True)
     elif out != Path("-"):
         check_writable(out)
-    painter = _painter(given, **options)
+    if options["points"] and (whole_folder or content == Path("-")):
+        raise click.UsageError("--region names a point of one photo; give one file, not a folder or -")
+    painter = _painter(content, given, **options)
     jobs = list(_jobs(content, out))
     if not jobs:
         raise ValueError(f"no pictures in '{content}'; wanted {', '.join(SUFFIXES)}")
@@ -77,16 +81,30 @@ def command(content: Path, style: Path | None, out: Path, quiet: bool, debug: bo
     return 1 if failed else 0
 
 
-def _painter(given: list[tuple[Path, float]], **options: Any) -> Any:
+def _painter(content: Path, given: list[tuple[Path, float]], **options: Any) -> Any:
     import torch
 
     from gatys_lab import devices
-    from gatys_lab.fast import Painter, source
+    from gatys_lab.fast import Painter
 
     if options["threads"] is not None:
         torch.set_num_threads(options["threads"])
     device = devices.choose(options["device"])
     model = catalog.load("models", options["model"], weights=options["weights"], encoder=options["encoder"]).to(device)
+    return Painter(
+        model, _sources(content, given, model, **options),
+        options["alpha"], options["colour"], options["size_px"], options["style_px"], device,
+    )  # fmt: skip
+
+
+def _sources(content: Path, given: list[tuple[Path, float]], model: Any, **options: Any) -> Any:
+    from gatys_lab.fast import regions, source
+    from gatys_lab.images import read
+
+    if options["points"]:
+        if len(given) > 1 or options["content_mask"] or options["style_mask"] or given[0][0].suffix == ".safetensors":
+            raise click.UsageError("--region goes with one STYLE, a picture, and without masks")
+        return regions(given[0][0], read(content), options["points"])
     masks: dict[str, list[Path | None]] = {}
     for kind in ("content_mask", "style_mask"):
         files = list(options[kind])
@@ -94,11 +112,10 @@ def _painter(given: list[tuple[Path, float]], **options: Any) -> Any:
             name = kind.replace("_", "-")
             raise click.UsageError(f"{len(files)} times --{name} for {len(given)} styles: give one each, or none")
         masks[kind] = files or [None] * len(given)
-    sources = [
+    return [
         source(path, model, weight=weight, content_mask=where, style_mask=what)
         for (path, weight), where, what in zip(given, masks["content_mask"], masks["style_mask"], strict=True)
     ]
-    return Painter(model, sources, options["alpha"], options["colour"], options["size_px"], options["style_px"], device)
 
 
 def _jobs(content: Path, out: Path) -> Iterator[tuple[Path, Path]]:

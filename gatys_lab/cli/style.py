@@ -33,13 +33,13 @@ def save(
     """
     if out.suffix != ".safetensors":
         raise click.UsageError(f"'{out}' is no .safetensors file; name one")
-    from gatys_lab.fast import check_mask, read_mask
     from gatys_lab.images import read, resize
+    from gatys_lab.masks import fit_mask, read_mask
     from gatys_lab.models._files import save_style
 
     network = catalog.load("models", model, weights=weights, encoder=encoder)
     image = read(painting).image
     image = image if size_px is None else resize(image, size_px)
-    region = None if mask is None else check_mask(read_mask(mask), image, "painting")
+    region = None if mask is None else fit_mask(read_mask(mask), image, "painting")
     save_style(network.style_of(image, region), network, out)
     click.echo(f"{out}", err=True)
