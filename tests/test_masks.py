@@ -21,8 +21,8 @@ def test_a_region_grows_over_its_colour_closes_holes_and_stops_at_edges():
     image, disc, patch = scene()
     mask = grow(image, 45, 60)[0, 0].numpy()
     assert mask.shape == (120, 160) and mask.min() >= 0 and mask.max() <= 1
-    assert mask[disc].mean() > 0.95 and mask[60, 60] > 0.95
-    assert mask[~disc].mean() < 0.02 and mask[patch].max() == 0
+    assert mask[disc].mean() > 0.9 and mask[60, 60] > 0.95
+    assert mask[~disc].mean() < 0.01 and mask[patch].max() == 0
     assert 0 < ((mask > 0.05) & (mask < 0.95)).mean() < 0.1  # soft, but only at the edge
 
 
