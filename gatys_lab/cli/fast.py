@@ -97,7 +97,7 @@ def _painter(content: Path, given: list[tuple[Path, float]], **options: Any) -> 
     )  # fmt: skip
 
 
-def _sources(content: Path, given: list[tuple[Path, float]], model: Any, **options: Any) -> Any:
+def _sources(content: Path, given: list[tuple[Path, float]], network: Any, **options: Any) -> Any:
     from gatys_lab.fast import regions, source
     from gatys_lab.images import read
 
@@ -113,7 +113,7 @@ def _sources(content: Path, given: list[tuple[Path, float]], model: Any, **optio
             raise click.UsageError(f"{len(files)} times --{name} for {len(given)} styles: give one each, or none")
         masks[kind] = files or [None] * len(given)
     return [
-        source(path, model, weight=weight, content_mask=where, style_mask=what)
+        source(path, network, weight=weight, content_mask=where, style_mask=what)
         for (path, weight), where, what in zip(given, masks["content_mask"], masks["style_mask"], strict=True)
     ]
 
