@@ -1,4 +1,4 @@
-"""The registry is the folder: a file in losses/, networks/ or optimizers/ is a name that the user can type.
+"""The registry is the folder: a file in losses/, networks/, optimizers/ or models/ is a name that the user can type.
 
 `mmd_linear.py` is `mmd-linear`. Listing imports nothing; loading imports one file and calls its `build(**options)`.
 """
@@ -44,7 +44,7 @@ def _module(folder: str, name: str) -> ModuleType:
     if name.endswith(".py"):
         return _user_module(Path(name))
     if name not in names(folder):
-        kind = {"losses": "style loss", "networks": "network", "optimizers": "optimizer"}.get(folder, folder)
+        kind = "style loss" if folder == "losses" else folder.removesuffix("s")
         raise UnknownName(f"no {kind} '{name}'; there are {', '.join(names(folder))}")
     return importlib.import_module(f"gatys_lab.{folder}.{name.replace('-', '_')}")
 

@@ -21,10 +21,10 @@ def match_linear(image: Image, reference: Image) -> Image:
 
     The map is S_r^(1/2) S_i^(-1/2) with symmetric roots (as Hertzmann's in the paper), which turn colours little.
     """
-    x, y = (picture.double().flatten(2)[0] for picture in (image, reference))  # (3, P)
+    x, y = (picture.cpu().double().flatten(2)[0] for picture in (image, reference))  # (3, P); mps has no 64 bits
     mean_x, mean_y = x.mean(1, keepdim=True), y.mean(1, keepdim=True)
     change = _power(y - mean_y, 0.5) @ _power(x - mean_x, -0.5)
-    return (change @ (x - mean_x) + mean_y).view_as(image).to(image.dtype).clamp(0, 1)
+    return (change @ (x - mean_x) + mean_y).view_as(image).to(image).clamp(0, 1)
 
 
 def _power(centred: Tensor, exponent: float) -> Tensor:
@@ -36,8 +36,8 @@ def _power(centred: Tensor, exponent: float) -> Tensor:
 
 def match_histogram(image: Image, reference: Image) -> Image:
     """`image` with the reference's histogram of each channel, (1, 3, H, W) each. Equal values stay equal."""
-    channels = [_match_channel(x, y) for x, y in zip(image[0].flatten(1), reference[0].flatten(1), strict=True)]
-    return torch.stack(channels).view_as(image)
+    channels = zip(image[0].cpu().flatten(1), reference[0].cpu().flatten(1), strict=True)
+    return torch.stack([_match_channel(x, y) for x, y in channels]).view_as(image).to(image)
 
 
 def _match_channel(x: Tensor, y: Tensor) -> Tensor:

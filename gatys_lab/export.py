@@ -4,13 +4,14 @@ Inputs `content` (1, 3, H, W) and `style` (1, 3, h, w), sRGB in [0, 1], of any s
 (1, 3, H, W). Needs the packages onnx and onnxscript (`pip install "gatys-lab[onnx]"`).
 """
 
+import copy
 import io
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from gatys_lab.files import write_whole
+from gatys_lab.files import check_target, write_whole
 from gatys_lab.models._base import Shares
 from gatys_lab.models.adain import LAYER, AdaIN
 
@@ -27,8 +28,8 @@ class _Whole(nn.Module):
     def forward(self, content: Tensor, style: Tensor, alpha: Tensor) -> Tensor:
         features = self.model.encoder(content, (LAYER,))
         look = self.model.summarise(self.model.encoder(style, (LAYER,)), None)
-        t = self.model.target(features[LAYER], [look], Shares([1.0], None))
         f = features[LAYER]
+        t = self.model.target(f, [look], Shares([1.0], None))
         picture = self.model.decoder(f + alpha * (t - f))
         return picture[:, :, : content.shape[2], : content.shape[3]].clamp(0, 1)
 
@@ -40,10 +41,15 @@ def to_onnx(model: AdaIN, path: str | Path) -> None:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ValueError(f'exporting wants the package {error.name}: pip install "gatys-lab[onnx]"') from error
+    if not hasattr(torch.export, "Dim") or not hasattr(torch.export.Dim, "DYNAMIC"):
+        raise ValueError(f"torch {torch.__version__} cannot export pictures of any size; wanted 2.6 or newer")
+    if model.concatenates:
+        raise ValueError("the ablation concat is not exported; wanted AdaIN itself")
+    check_target(Path(path), ".onnx")
     free = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
     examples = torch.rand(1, 3, 72, 88), torch.rand(1, 3, 56, 104), torch.tensor(1.0)
     program = torch.onnx.export(
-        _Whole(model.float()).eval(),
+        _Whole(copy.deepcopy(model).cpu().float()).eval(),
         examples,
         input_names=["content", "style", "alpha"],
         output_names=["picture"],

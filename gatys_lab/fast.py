@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from gatys_lab import color
+from gatys_lab.config import DEFAULTS
 from gatys_lab.errors import UnknownName
 from gatys_lab.images import Picture, read, resize, resize_to
 from gatys_lab.masks import fit_mask, grow, read_mask
-from gatys_lab.models import _files
-from gatys_lab.models._base import FeedForward, Style
+from gatys_lab.models import FeedForward, Style, load_style
 from gatys_lab.types import Image
 
 
@@ -77,7 +77,7 @@ class Painter:
 
     def _style(self, source: StyleSource, photo: Image | None) -> Style:
         if source.style is not None:
-            return {name: tensor.to(self.device) for name, tensor in source.style.items()}
+            return source.style
         assert source.painting is not None
         painting = source.painting.image.to(self.device)
         if self.style_px is not None:
@@ -96,25 +96,25 @@ def source(
     weight: float = 1.0,
     content_mask: str | Path | None = None,
     style_mask: str | Path | None = None,
+    max_pixels: int = DEFAULTS.max_pixels,
 ) -> StyleSource:
     """A style from a picture, or from a style file of this model (.safetensors). Masks are pictures: white counts."""
-    masks = [None if mask is None else read_mask(mask) for mask in (content_mask, style_mask)]
+    masks = [None if mask is None else read_mask(mask, max_pixels=max_pixels) for mask in (content_mask, style_mask)]
     if Path(path).suffix == ".safetensors":
         if style_mask is not None:
             raise ValueError(f"'{path}' is a style already; a style mask belongs to its picture: `style save --mask`")
-        return StyleSource(style=_files.load_style(path, model), weight=weight, content_mask=masks[0])
-    return StyleSource(read(path), weight=weight, content_mask=masks[0], style_mask=masks[1])
+        return StyleSource(style=load_style(path, model), weight=weight, content_mask=masks[0])
+    return StyleSource(read(path, max_pixels=max_pixels), weight=weight, content_mask=masks[0], style_mask=masks[1])
 
 
 def regions(
-    painting: str | Path, photo: Picture, points: Sequence[tuple[tuple[int, int], tuple[int, int]]]
+    painting: Picture, photo: Picture, points: Sequence[tuple[tuple[int, int], tuple[int, int]]]
 ) -> list[StyleSource]:
     """One painting, attended to region by region: what is grown around a point (x, y) of the photo is painted like what
     is grown around its point of the painting; the rest of the photo like all of it. Pixels are the pictures' own."""
-    look = read(painting)
     sources, rest = [], torch.ones_like(photo.image[:, :1])
     for (x, y), (u, v) in points:
         here = grow(photo.image, x, y)
-        sources.append(StyleSource(look, content_mask=here, style_mask=grow(look.image, u, v)))
+        sources.append(StyleSource(painting, content_mask=here, style_mask=grow(painting.image, u, v)))
         rest = torch.minimum(rest, 1 - here)
-    return [*sources, StyleSource(look, content_mask=rest)]
+    return [*sources, StyleSource(painting, content_mask=rest)]

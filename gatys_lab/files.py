@@ -18,3 +18,13 @@ def write_whole(path: Path, data: bytes | memoryview) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def check_target(path: Path, suffix: str) -> None:
+    """Raises, before long work instead of after it, if a file of this kind could not be written there."""
+    if path.suffix != suffix:
+        raise ValueError(f"'{path}' is no {suffix} file; name one")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write '{path}': no folder '{path.parent}'; make it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise PermissionError(f"cannot write '{path}': no right to write in '{path.parent}'; choose another folder")

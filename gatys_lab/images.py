@@ -58,15 +58,24 @@ def read(source: str | Path, *, max_pixels: int = DEFAULTS.max_pixels) -> Pictur
         raise IsADirectoryError(f"'{path}' is a folder; wanted a picture: name a file in it")
     if not path.exists():
         raise FileNotFoundError(f"no file '{path}'; wanted a picture: check the name and the folder")
+    return _read(path, f"'{path}'", max_pixels)
+
+
+def read_bytes(data: bytes, name: str, *, max_pixels: int = DEFAULTS.max_pixels) -> Picture:
+    """The picture in the bytes of a file; `name` is what an error calls it. Raises ValueError if there is none."""
+    return _read(io.BytesIO(data), name, max_pixels)
+
+
+def _read(place: Path | io.BytesIO, name: str, max_pixels: int) -> Picture:
     allowed = f"the limit is {max_pixels:,}: raise it with --max-pixels if you trust the file"
     with _pixel_limit(max_pixels):
         try:
-            with _opened(path) as image:
+            with _opened(place, name) as image:
                 if image.width * image.height > max_pixels:
-                    raise ValueError(f"'{path}' has {image.width:,} x {image.height:,} pixels; {allowed}")
-                return _decoded(image, f"'{path}'")
+                    raise ValueError(f"{name} has {image.width:,} x {image.height:,} pixels; {allowed}")
+                return _decoded(image, name)
         except Pillow.DecompressionBombError:
-            raise ValueError(f"'{path}' has more than {2 * max_pixels:,} pixels; {allowed}") from None
+            raise ValueError(f"{name} has more than {2 * max_pixels:,} pixels; {allowed}") from None
 
 
 @singledispatch
@@ -220,15 +229,15 @@ def _pixel_limit(max_pixels: int) -> Iterator[None]:
             Pillow.MAX_IMAGE_PIXELS = before
 
 
-def _opened(path: Path) -> Pillow.Image:
+def _opened(place: Path | io.BytesIO, name: str) -> Pillow.Image:
     try:
-        return Pillow.open(path)
+        return Pillow.open(place)
     except PermissionError:
-        raise PermissionError(f"'{path}' may not be read; give yourself the right to read it") from None
+        raise PermissionError(f"{name} may not be read; give yourself the right to read it") from None
     except (MemoryError, Pillow.DecompressionBombError):
         raise
     except Exception as error:  # a broken header makes Pillow's plugins raise anything
-        raise ValueError(f"'{path}' is no picture that Pillow can read; wanted PNG, JPEG, WebP, TIFF, ...") from error
+        raise ValueError(f"{name} is no picture that Pillow can read; wanted PNG, JPEG, WebP, TIFF, ...") from error
 
 
 def _decoded(image: Pillow.Image, name: str) -> Picture:

@@ -7,6 +7,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from gatys_lab.config import DEFAULTS
 from gatys_lab.images import read, resize_to
 from gatys_lab.types import Image
 
@@ -15,9 +16,9 @@ TOLERANCE = 0.15  # distance in RGB, of the pixel range, from the colour at the 
 SOFTNESS = 1 / 200  # of the longest side: blur before growing, which ignores grain, and of the edge after it
 
 
-def read_mask(path: str | Path) -> Tensor:
+def read_mask(path: str | Path, *, max_pixels: int = DEFAULTS.max_pixels) -> Tensor:
     """A picture as a mask: white counts, black does not, what is transparent does not."""
-    picture = read(path)
+    picture = read(path, max_pixels=max_pixels)
     grey = picture.image.mean(1, keepdim=True)
     return grey if picture.alpha is None else grey * picture.alpha
 

@@ -77,3 +77,26 @@ def test_moments_of_a_region_are_those_of_its_positions():
     torch.testing.assert_close(empty, mean_std(f), atol=1e-5, rtol=1e-5)
     x = normalise(f)
     torch.testing.assert_close(x.mean((2, 3)), torch.zeros(2, 3), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("form", _attention.FORMS)
+def test_half_precision_queries_lose_no_more_than_their_own_rounding(form):
+    """Large logits: products of 16 bits would be off by whole units."""
+    query, key, value = (torch.randn(1, n, p).bfloat16() for n, p in ((256, 20), (256, 30), (4, 30)))
+    exact = _attention.FORMS[form](*(x.double() for x in (query, key, value)))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = _attention.FORMS[form](query, key, value)
+    for a, b in zip(found, exact, strict=True):
+        torch.testing.assert_close(a.double(), b.double(), atol=2e-3, rtol=1e-3)
+
+
+def test_tiles_give_the_gradients_of_the_whole(monkeypatch):
+    sets = [torch.randn(2, *shape, requires_grad=True) for shape in ((5, 13), (5, 17), (4, 17))]
+
+    def gradients():
+        mean, std = _attention.softmax(*sets)
+        return torch.autograd.grad(mean.square().sum() + std.sum(), sets)
+
+    whole = gradients()
+    monkeypatch.setattr(_attention, "TILE_BYTES", 500)
+    torch.testing.assert_close(gradients(), whole, atol=1e-5, rtol=1e-4)

@@ -83,8 +83,11 @@ def test_options_change_the_picture(run, photo, painting, tmp_path):
         assert not same(tmp_path / "plain.png", tmp_path / f"{i}.png"), options
     two = ("-s", f"{painting}:0.7", "-s", f"{photo}:0.3")
     assert run(photo, *two, "-o", tmp_path / "two.png")[0] == 0
-    assert run(photo, *two, "-o", tmp_path / "masked.png", "--content-mask", mask, "--content-mask", mask)[0] == 0
     assert not same(tmp_path / "plain.png", tmp_path / "two.png")
+    assert run(photo, painting, "-o", tmp_path / "half.png", "--content-mask", mask)[0] == 0
+    plain, half = (np.asarray(Pillow.open(tmp_path / f"{name}.png")).astype(int) for name in ("plain", "half"))
+    change = np.abs(plain - half).max((0, 2))  # by column: white is on the right
+    assert change[:10].max() > 20 > change[-5:].max()
 
 
 def test_a_folder_is_painted_whole_and_what_is_broken_is_named(run, photo, painting, tmp_path):
@@ -96,7 +99,7 @@ def test_a_folder_is_painted_whole_and_what_is_broken_is_named(run, photo, paint
     (folder / "notes.txt").write_text("no picture")
     status, said = run(folder, painting, "-o", tmp_path / "painted")
     assert status == 1 and "d.png" in said and "3 of 4" in said
-    assert sorted(p.name for p in (tmp_path / "painted").iterdir()) == ["a.png", "b.jpg", "c.png"]
+    assert sorted(p.name for p in (tmp_path / "painted").iterdir()) == ["a.png", "b.jpg", "c.bmp.png"]
     (tmp_path / "empty").mkdir()
     status, said = run(tmp_path / "empty", painting, "-o", tmp_path / "x")
     assert status == 1 and "no pictures in" in said
@@ -109,7 +112,7 @@ def test_pipes(weights, photo, painting, tmp_path):
     assert done.returncode == 0, done.stderr.decode()
     assert Pillow.open(io.BytesIO(done.stdout)).size == Pillow.open(photo).size
     done = subprocess.run(command, input=b"hello", capture_output=True, timeout=120, env=environment)
-    assert done.returncode == 1 and b"no picture" in done.stderr and not done.stdout
+    assert done.returncode == 1 and b"standard input is no picture" in done.stderr and not done.stdout
 
 
 def test_what_is_wrong_is_said_in_one_line(run, photo, painting, tmp_path):
@@ -126,8 +129,13 @@ def test_what_is_wrong_is_said_in_one_line(run, photo, painting, tmp_path):
         ((photo, "-s", f"{painting}:0", "-o", out), 1, "weights"),
         ((photo, painting, "-o", tmp_path / "no" / "out.png"), 1, "no folder"),
         ((photo, painting, "-o", out, "--model", "inverse"), 1, "wanted weights of inverse"),
+        ((photo, painting, "-o", out, "--model", "nothing"), 2, "no model 'nothing'; there are adaattn, adain"),
+        ((photo, painting, "-o", out, "--model", "adain,patch=5"), 2, "adain has no option 'patch'"),
+        ((photo, painting, "-o", out, "--encoder", "vgg16"), 2, "no encoder 'vgg16'"),
+        ((photo, painting, "-o", out, "--max-pixels", 100), 1, "the limit is 100"),
+        ((photo.parent, painting, "-o", photo.parent), 2, "wanted another folder"),
     ):
-        code, said = run(*arguments)
+        code, said = run(*arguments, "--quiet")
         assert (code, said.count("\n")) == (status, 1) and message in said, said
         assert not out.exists()
 
@@ -140,7 +148,7 @@ def test_a_pictures_transparency_is_kept(weights, painting):
 
 
 def test_regions_are_painted_like_the_points_they_are_paired_with(weights, run, photo, painting, tmp_path):
-    sources = regions(painting, read(photo), [((80, 10), (10, 10))])
+    sources = regions(read(painting), read(photo), [((80, 10), (10, 10))])
     assert len(sources) == 2
     total = sources[0].content_mask + sources[1].content_mask
     torch.testing.assert_close(total, torch.ones_like(total), atol=1e-6, rtol=0)

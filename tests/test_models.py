@@ -80,14 +80,14 @@ def test_masks_say_which_style_is_painted_where(model):
     a, b = (model.style_of(torch.rand(1, 3, 64, 64) ** p) for p in (1, 4))
     left = torch.zeros(1, 1, 128, 256)
     left[..., :128] = 1
-    full, nowhere = torch.ones_like(left), torch.zeros_like(left)
-    torch.testing.assert_close(model(content, [a, b], masks=[full, nowhere]), model(content, a), atol=1e-4, rtol=1e-3)
-    torch.testing.assert_close(
-        model(content, [a, b], masks=[nowhere, nowhere]), model(content, [a, b]), atol=1e-4, rtol=1e-3
-    )
+    full, nowhere, close = torch.ones_like(left), torch.zeros_like(left), {"atol": 1e-4, "rtol": 1e-3}
+    torch.testing.assert_close(model(content, [a, b], masks=[full, nowhere]), model(content, a), **close)
+    torch.testing.assert_close(model(content, [a], masks=[nowhere]), model(content, a, alpha=0.0), **close)
     both = model(content, [a, b], masks=[left, 1 - left])
     changed = model(content, [a, a], masks=[left, 1 - left])
     assert (both - changed)[..., :48].abs().max() < 1e-3 < (both - changed)[..., -48:].abs().max()
+    alone = model(content, [a], masks=[left]) - model(content, a, alpha=0.0)
+    assert alone[..., -48:].abs().max() < 1e-3 < alone[..., :48].abs().max()
 
 
 def test_a_style_mask_hides_the_rest_of_the_painting(model):
@@ -116,8 +116,14 @@ def test_pictures_too_small_are_refused_in_one_line(model):
 
 def test_the_encoder_of_the_caller_is_left_as_it_was():
     network = lite.build()
-    CREATE["adain"](network)
-    assert not network.ceil_mode
+    CREATE["adain"](network).bfloat16()
+    assert not network.ceil_mode and network.conv1_1.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("mask", [torch.zeros(1, 1, 48, 48), torch.ones(2, 1, 48, 48)])
+def test_a_style_mask_is_one_region_that_is_not_empty(model, mask):
+    with pytest.raises(ValueError, match="wanted one"):
+        model.style_of(torch.rand(2, 3, 48, 48), mask)
 
 
 def test_weights_come_back_from_their_file(model, tmp_path):
@@ -128,6 +134,7 @@ def test_weights_come_back_from_their_file(model, tmp_path):
     a, b = (m(content, m.style_of(painting)) for m in (model, again))
     assert (a - b).abs().max() < 0.02  # half precision
     assert not again.training and again.encoder.name == "lite"
+    assert not any(weight.requires_grad for weight in again.parameters())  # else using it would build a graph
 
 
 def test_a_style_file_serves_its_own_model_and_no_other(model, tmp_path):
@@ -139,6 +146,12 @@ def test_a_style_file_serves_its_own_model_and_no_other(model, tmp_path):
         if other != model.name:
             with pytest.raises(ValueError, match=f"style of {model.name} .*, not of {other}"):
                 _files.load_style(tmp_path / "s.safetensors", a_model(other))
+    same = a_model(model.name).bfloat16()
+    assert set(_files.load_style(tmp_path / "s.safetensors", same)) == set(style)
+    changed = a_model(model.name)
+    changed.encoder.conv1_1.weight.data[0] += 0.1
+    with pytest.raises(ValueError, match=f"not of {model.name} with weights"):
+        _files.load_style(tmp_path / "s.safetensors", changed)
     with pytest.raises(ValueError, match=f"holds a style of {model.name}, wanted weights of"):
         catalog.load("models", model.name, weights=tmp_path / "s.safetensors")
 
@@ -187,3 +200,25 @@ def test_ablations_are_models_too_and_their_files_say_what_they_are(name, option
     assert a.shape == content.shape and (a - b).abs().max() < 0.02
     plain = a_model(name)
     assert not torch.allclose(plain(content, plain.style_of(painting)), a)
+
+
+def test_a_style_of_an_ablation_is_not_the_models(tmp_path):
+    concat = a_model("adain", transform="concat")
+    _files.save_style(concat.style_of(torch.rand(1, 3, 48, 48)), concat, tmp_path / "s.safetensors")
+    with pytest.raises(ValueError, match="is a style of adain"):
+        _files.load_style(tmp_path / "s.safetensors", a_model("adain"))
+    with pytest.raises(ValueError, match="takes no style masks"):
+        concat.style_of(torch.rand(1, 3, 48, 48), torch.ones(1, 1, 48, 48))
+
+
+def test_a_lite_of_ones_own_may_be_the_encoder(tmp_path):
+    assert _files.encoder(lite.EMBEDDED).name == "lite"
+    with pytest.raises(ValueError, match="no encoder 'vgg16'; there are vgg19, lite"):
+        _files.encoder("vgg16")
+
+
+def test_a_network_that_pads_with_zeros_needs_room_for_the_decoder_too():
+    model = inverse.create(lite.build(padding="zeros"))
+    with pytest.raises(ValueError, match="needs 5 px a side"):
+        model.style_of(torch.rand(1, 3, 4, 40))
+    assert model(torch.rand(1, 3, 9, 9), model.style_of(torch.rand(1, 3, 9, 9))).shape == (1, 3, 9, 9)

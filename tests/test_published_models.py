@@ -195,3 +195,13 @@ def test_a_pickle_that_would_run_code_is_refused(encoder, tmp_path, capsys):
     with pytest.raises(ValueError, match="refused"):
         catalog.load("models", "adain", weights=tmp_path / "decoder.pth", encoder=encoder)
     assert "run" not in capsys.readouterr().out
+
+
+def test_published_weights_want_the_encoder_that_they_were_trained_with(adain_decoder, adaattn_files, tmp_path):
+    torch.save(adain_decoder.state_dict(), tmp_path / "decoder.pth")
+    for name, weights in (("adain", tmp_path / "decoder.pth"), ("adaattn", adaattn_files[0])):
+        for encoder in (None, "lite"):
+            with pytest.raises(ValueError, match=r"wanted vgg_normalised\.pth"):
+                catalog.load("models", name, weights=weights, encoder=encoder)
+    with pytest.raises(ValueError, match="name their folder"):
+        catalog.load("models", "adaattn", weights=adaattn_files[0] / "latest_net_decoder.pth")

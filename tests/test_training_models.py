@@ -21,6 +21,7 @@ from gatys_lab.training import feedforward
 from gatys_lab.training import inverse as inverse_recipe
 from gatys_lab.training._fit import Lesson, Settings, Training
 from gatys_lab.training._pictures import Crops, files_in
+from gatys_lab.training.feedforward import Data
 
 MODELS = {"adain": (adain, adain_recipe), "adaattn": (adaattn, adaattn_recipe), "inverse": (inverse, inverse_recipe)}
 QUICK = Settings(steps=4, batch=2, size_px=48, every=2, rate=1e-3)
@@ -74,7 +75,7 @@ def test_every_weight_of_the_model_learns(name, folder):
 @pytest.mark.parametrize("optimizer", ["adam", "muon"])
 def test_an_interrupted_run_resumed_is_the_uninterrupted_one(folder, tmp_path, optimizer, monkeypatch):
     settings = replace(QUICK, optimizer=optimizer)
-    feedforward.train("adain", tmp_path / "whole.safetensors", folder, folder, settings=settings, hold_out=(2, 2))
+    feedforward.train("adain", tmp_path / "whole.safetensors", Data(folder, folder, (2, 2)), settings=settings)
     original = Training.step
 
     class Killed(Exception):
@@ -86,41 +87,87 @@ def test_an_interrupted_run_resumed_is_the_uninterrupted_one(folder, tmp_path, o
         return original(self, *batch)
 
     monkeypatch.setattr(Training, "step", step)
-    arguments = ("adain", tmp_path / "half.safetensors", folder, folder)
+    arguments = ("adain", tmp_path / "half.safetensors", Data(folder, folder, (2, 2)))
     with pytest.raises(Killed):
-        feedforward.train(*arguments, settings=settings, hold_out=(2, 2))
+        feedforward.train(*arguments, settings=settings)
     monkeypatch.setattr(Training, "step", original)
-    feedforward.train(*arguments, settings=settings, hold_out=(2, 2))
+    feedforward.train(*arguments, settings=settings)
     whole, half = (load_file(tmp_path / f"{name}.safetensors") for name in ("whole", "half"))
     assert all(torch.equal(whole[k], half[k]) for k in whole)
 
 
 def test_what_is_left_beside_the_weights(folder, tmp_path):
     out = tmp_path / "own.safetensors"
-    corrupt = feedforward.train("adain", out, folder, folder, settings=replace(QUICK, steps=40), hold_out=(2, 2))
-    assert [p.name for p in corrupt] == ["broken.jpg"] or corrupt == []
+    corrupt = feedforward.train("adain", out, Data(folder, folder, (0, 0)), settings=replace(QUICK, steps=40))
+    assert [p.name for p in corrupt] == ["broken.jpg"]
     rows = list(csv.reader((tmp_path / "own.csv").open()))
     assert rows[0] == ["step", "seconds", "total", "content", "bn"] and [r[0] for r in rows[1:]] == ["20", "40"]
     card = (tmp_path / "own.md").read_text()
-    assert "model | adain" in card and "fingerprint" in card and "steps 40" in card
+    assert "model | adain" in card and "fingerprint" in card and "steps=40" in card
     assert (tmp_path / "own.png").is_file()
     model = catalog.load("models", "adain", weights=out)
     assert model(torch.rand(1, 3, 40, 40), model.style_of(torch.rand(1, 3, 40, 40))).shape == (1, 3, 40, 40)
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(folder, tmp_path, monkeypatch):
-    run = ("adain", tmp_path / "own.safetensors", folder, folder)
-    feedforward.train(*run, settings=QUICK, hold_out=(2, 2))
+    run = ("adain", tmp_path / "own.safetensors", Data(folder, folder, (2, 2)))
+    feedforward.train(*run, settings=QUICK)
     before = (tmp_path / "own.checkpoint").read_bytes()
+    original, full = Path.replace, []
 
-    def full(self, *args, **kwargs):
-        raise OSError(28, "No space left on device")
+    def replace_(self, target):
+        if Path(target).suffix == ".checkpoint":
+            full.append(target)
+            raise OSError(28, "No space left on device")
+        return original(self, target)
 
-    monkeypatch.setattr("os.fsync", full)
+    monkeypatch.setattr(Path, "replace", replace_)
     with pytest.raises(OSError, match="No space"):
-        feedforward.train(*run, settings=replace(QUICK, steps=6), hold_out=(2, 2))
-    assert (tmp_path / "own.checkpoint").read_bytes() == before
+        feedforward.train(*run, settings=replace(QUICK, steps=6))
+    assert full and (tmp_path / "own.checkpoint").read_bytes() == before
     assert not [p for p in tmp_path.iterdir() if p.suffix == ".part"]
+
+
+def test_what_a_run_depends_on_may_not_change_under_it(folder, tmp_path):
+    out, data = tmp_path / "own.safetensors", Data(folder, folder, (2, 2))
+    feedforward.train("adain", out, data, settings=QUICK)
+    for changes, message in (
+        ({"losses": {"style_weight": 3.0}}, "other options"),
+        ({"options": {"norm": "instance"}}, "other options"),
+        ({"settings": replace(QUICK, seed=4)}, "other seed"),
+        ({"data": Data(folder, folder, (3, 2))}, "other data"),
+        ({"name": "inverse"}, "other model"),
+    ):
+        arguments = {"name": "adain", "out": out, "data": data, "settings": QUICK, **changes}
+        with pytest.raises(ValueError, match=message):
+            feedforward.train(**arguments)
+    feedforward.train("adain", out, data, settings=replace(QUICK, steps=6, every=3))
+
+
+def test_a_finished_run_gives_its_weights_again_and_keeps_its_card(folder, tmp_path):
+    out, data = tmp_path / "own.safetensors", Data(folder, folder, (2, 2))
+    feedforward.train("adain", out, data, settings=QUICK)
+    weights, card = out.read_bytes(), (tmp_path / "own.md").read_text()
+    out.unlink()
+    feedforward.train("adain", out, data, settings=QUICK)
+    assert out.read_bytes() == weights and (tmp_path / "own.md").read_text() == card
+
+
+def test_a_run_without_a_finite_gradient_ends(folder, monkeypatch):
+    monkeypatch.setattr("gatys_lab.training._fit.HOPELESS", 3)
+    run = a_run("adain", folder)
+    contents, styles = run.fetch(0)
+    run.step(contents * float("nan"), styles)
+    assert run.step(contents, styles)["total"].isfinite()  # one is forgiven
+    with pytest.raises(ValueError, match="3 steps without a finite gradient"):
+        for _ in range(3):
+            run.step(contents * float("nan"), styles)
+
+
+def test_where_nothing_could_be_written_nothing_is_begun(folder, tmp_path):
+    for out, message in (("own.png", "no .safetensors file"), ("no/own.safetensors", "no folder")):
+        with pytest.raises((ValueError, OSError), match=message):
+            feedforward.train("adain", tmp_path / out, Data(folder, folder, (2, 2)), settings=QUICK)
 
 
 def test_the_rate_falls_as_it_says(folder):
@@ -194,7 +241,7 @@ def test_two_processes_learn_what_one_learns_with_all_of_the_batch(folder, tmp_p
     run = a_run("adain", folder, batch=4)
     alone = [float(run.step(*run.fetch(i))["total"]) for i in range(3)]
     (tmp_path / "two.py").write_text(TWO)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29611"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
     subprocess.run(
         [*command, str(tmp_path / "two.py"), str(folder), str(tmp_path / "losses.txt"), *paths],

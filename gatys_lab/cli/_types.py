@@ -38,6 +38,19 @@ class WeightedFile(click.ParamType):
         return path, weight
 
 
+class Model(click.ParamType):
+    """A feed-forward model and its options, (name, options)."""
+
+    name = "NAME[,key=value...]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            spec = parse_loss(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return spec.name, spec.options
+
+
 class Region(click.ParamType):
     """A point of the photo and one of the painting, in pixels."""
 

@@ -18,9 +18,9 @@ def command(model: str, out: Path, encoder: str | None, weights: Path | None) ->
 
     Wants the packages of `pip install "gatys-lab[onnx]"`.
     """
-    if out.suffix != ".onnx":
-        raise click.UsageError(f"'{out}' is no .onnx file; name one")
     from gatys_lab.export import to_onnx
+    from gatys_lab.files import check_target
 
+    check_target(out, ".onnx")
     to_onnx(catalog.load("models", model, weights=weights, encoder=encoder), out)
     click.echo(f"{out}", err=True)

@@ -1,16 +1,16 @@
 """`gatys-lab fast CONTENT [STYLE] -o OUT`."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 
-from gatys_lab import catalog
-from gatys_lab.cli._types import FILE, Region, WeightedFile
+from gatys_lab.cli._types import FILE, Model, Region, WeightedFile
+from gatys_lab.config import DEFAULTS
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+PIPE = Path("-")
 PLACE = click.Path(exists=True, readable=True, path_type=Path, allow_dash=True)
 
 
@@ -21,7 +21,8 @@ PLACE = click.Path(exists=True, readable=True, path_type=Path, allow_dash=True)
               help="The picture to write; a folder, for a folder of contents; - for standard output.")  # fmt: skip
 @click.option("-s", "--style", "styles", type=WeightedFile(), multiple=True,
               help="painting.jpg:0.7 is a style and its weight; instead of STYLE, for several.")  # fmt: skip
-@click.option("--model", type=click.Choice(catalog.names("models")), default="adain", show_default=True)
+@click.option("--model", type=Model(), default="adain", show_default=True,
+              help="adain, adaattn[,samples=4096] or inverse[,patch=5,stride=2].")  # fmt: skip
 @click.option("--alpha", type=click.FloatRange(0, 1), default=1.0, show_default=True,
               help="Strength: 0 is the photo, 1 the style.")  # fmt: skip
 @click.option("--size", "size_px", type=click.IntRange(min=1), help="Longest side.  [default: each picture's own]")
@@ -36,6 +37,8 @@ PLACE = click.Path(exists=True, readable=True, path_type=Path, allow_dash=True)
               help="Weights of your own, or the published ones (a file; for adaattn a folder).")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
 @click.option("--threads", type=click.IntRange(min=1), help="Processor threads.  [default: all cores]")
+@click.option("--max-pixels", type=click.IntRange(min=1), default=DEFAULTS.max_pixels, show_default=True,
+              help="Refuse larger pictures.")  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def command(content: Path, style: Path | None, out: Path, quiet: bool, debug: bool, **options: Any) -> int:
@@ -50,47 +53,91 @@ def command(content: Path, style: Path | None, out: Path, quiet: bool, debug: bo
     given = [*([(style, 1.0)] if style is not None else []), *options.pop("styles")]
     if (style is not None and len(given) > 1) or not given:
         raise click.UsageError("give one STYLE, or styles with -s, but not both")
-    from gatys_lab.images import check_writable
-
-    whole_folder = content != Path("-") and content.is_dir()
-    if whole_folder:
-        if out.exists() and not out.is_dir():
-            raise click.UsageError(f"'{content}' is a folder and '{out}' is a file; wanted a folder for the pictures")
-        out.mkdir(parents=True, exist_ok=True)
-    elif out != Path("-"):
-        check_writable(out)
-    if options["points"] and (whole_folder or content == Path("-")):
-        raise click.UsageError("--region names a point of one photo; give one file, not a folder or -")
+    jobs = _jobs(content, out, bool(options["points"]))
     painter = _painter(content, given, **options)
-    jobs = list(_jobs(content, out))
-    if not jobs:
+    if not quiet:
+        _describe(painter, options["model"][0], given)
+    limit = options["max_pixels"]
+    if len(jobs) == 1 and jobs[0][0] == content:
+        _paint(painter, content, out, limit)
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        failed = _paint_all(painter, jobs, limit, quiet)
+        if not quiet:
+            click.echo(f"{out}  ({len(jobs) - failed} of {len(jobs)} pictures)", err=True)
+        return 1 if failed else 0
+    if not quiet and out != PIPE:
+        click.echo(str(out), err=True)
+    return 0
+
+
+def _describe(painter: Any, name: str, given: list[tuple[Path, float]]) -> None:
+    from gatys_lab import devices
+
+    total = sum(weight for _, weight in given)
+    if len(given) > 1 and abs(total - 1) > 1e-6:
+        click.echo(f"the styles' weights sum to {total:g}: divided by that", err=True)
+    click.echo(f"device {devices.describe(painter.device)}, {name} on {painter.model.encoder.source}", err=True)
+
+
+def _jobs(content: Path, out: Path, with_points: bool) -> list[tuple[Path, Path]]:
+    """Pictures and where they go, checked before anything is loaded."""
+    from gatys_lab.images import FORMATS, check_writable
+
+    if content == PIPE or not content.is_dir():
+        if content == PIPE and with_points:
+            raise click.UsageError("--region names points of a photo in a file; save the one from the pipe first")
+        if out != PIPE:
+            check_writable(out)
+        return [(content, out)]
+    if with_points:
+        raise click.UsageError("--region names points of one photo; give a file, not a folder")
+    if out == PIPE or (out.exists() and not out.is_dir()) or out.resolve() == content.resolve():
+        raise click.UsageError(f"'{content}' is a folder; wanted another folder for its pictures, not '{out}'")
+    found = [file for file in sorted(content.iterdir()) if file.suffix.lower() in SUFFIXES]
+    if not found:
         raise ValueError(f"no pictures in '{content}'; wanted {', '.join(SUFFIXES)}")
+    return [(f, out / (f.name if f.suffix.lower() in FORMATS else f"{f.name}.png")) for f in found]
+
+
+def _paint_all(painter: Any, jobs: list[tuple[Path, Path]], max_pixels: int, quiet: bool) -> int:
+    """Paint every picture that can be painted, name the others; how many those are."""
     failed = 0
-    hidden = quiet or len(jobs) == 1
-    with click.progressbar(jobs, file=sys.stderr, hidden=hidden, item_show_func=lambda job: job and job[1].name) as bar:
+    with click.progressbar(jobs, file=sys.stderr, hidden=quiet, item_show_func=lambda job: job and job[1].name) as bar:
         for source, target in bar:
             try:
-                _paint(painter, source, target)
-            except (ValueError, OSError) as error:
-                if not whole_folder:
-                    raise
+                _paint(painter, source, target, max_pixels)
+            except (ValueError, OSError, RuntimeError, MemoryError) as error:
                 failed += 1
-                click.echo(f"gatys-lab: {error}", err=True)
-    if not quiet and out != Path("-"):
-        click.echo(f"{out}" + (f"  ({len(jobs) - failed} of {len(jobs)} pictures)" if whole_folder else ""), err=True)
-    return 1 if failed else 0
+                text = " ".join(str(error).split())
+                click.echo(f"gatys-lab: {text}" if str(source) in text else f"gatys-lab: '{source}': {text}", err=True)
+    return failed
+
+
+def _paint(painter: Any, source: Path, target: Path, max_pixels: int) -> None:
+    from gatys_lab.images import encode, read, read_bytes, write
+
+    if source == PIPE:
+        picture = read_bytes(sys.stdin.buffer.read(), "standard input", max_pixels=max_pixels)
+    else:
+        picture = read(source, max_pixels=max_pixels)
+    result = painter(picture)
+    if target == PIPE:
+        sys.stdout.buffer.write(encode(result.image, ".png", result.alpha))
+    else:
+        write(result.image, target, result.alpha)
 
 
 def _painter(content: Path, given: list[tuple[Path, float]], **options: Any) -> Any:
     import torch
 
-    from gatys_lab import devices
+    from gatys_lab import catalog, devices
     from gatys_lab.fast import Painter
 
     if options["threads"] is not None:
         torch.set_num_threads(options["threads"])
-    device = devices.choose(options["device"])
-    model = catalog.load("models", options["model"], weights=options["weights"], encoder=options["encoder"]).to(device)
+    device, (name, own) = devices.choose(options["device"]), options["model"]
+    model = catalog.load("models", name, weights=options["weights"], encoder=options["encoder"], **own).to(device)
     return Painter(
         model, _sources(content, given, model, **options),
         options["alpha"], options["colour"], options["size_px"], options["style_px"], device,
@@ -104,7 +151,8 @@ def _sources(content: Path, given: list[tuple[Path, float]], network: Any, **opt
     if options["points"]:
         if len(given) > 1 or options["content_mask"] or options["style_mask"] or given[0][0].suffix == ".safetensors":
             raise click.UsageError("--region goes with one STYLE, a picture, and without masks")
-        return regions(given[0][0], read(content), options["points"])
+        painting, photo = (read(path, max_pixels=options["max_pixels"]) for path in (given[0][0], content))
+        return regions(painting, photo, options["points"])
     masks: dict[str, list[Path | None]] = {}
     for kind in ("content_mask", "style_mask"):
         files = list(options[kind])
@@ -113,41 +161,6 @@ def _sources(content: Path, given: list[tuple[Path, float]], network: Any, **opt
             raise click.UsageError(f"{len(files)} times --{name} for {len(given)} styles: give one each, or none")
         masks[kind] = files or [None] * len(given)
     return [
-        source(path, network, weight=weight, content_mask=where, style_mask=what)
+        source(path, network, weight=weight, content_mask=where, style_mask=what, max_pixels=options["max_pixels"])
         for (path, weight), where, what in zip(given, masks["content_mask"], masks["style_mask"], strict=True)
     ]
-
-
-def _jobs(content: Path, out: Path) -> Iterator[tuple[Path, Path]]:
-    from gatys_lab.images import FORMATS
-
-    if content == Path("-") or not content.is_dir():
-        yield content, out
-        return
-    for file in sorted(content.iterdir()):
-        if file.suffix.lower() in SUFFIXES:
-            kept = file.suffix.lower() in FORMATS
-            yield file, out / (file.name if kept else file.with_suffix(".png").name)
-
-
-def _paint(painter: Any, source: Path, target: Path) -> None:
-    from gatys_lab.images import as_image, encode, read, write
-
-    picture = as_image(_stdin()) if source == Path("-") else read(source)
-    result = painter(picture)
-    if target == Path("-"):
-        sys.stdout.buffer.write(encode(result.image, ".png", result.alpha))
-    else:
-        write(result.image, target, result.alpha)
-
-
-def _stdin() -> Any:
-    import io
-
-    from PIL import Image, UnidentifiedImageError
-
-    stream: BinaryIO = sys.stdin.buffer
-    try:
-        return Image.open(io.BytesIO(stream.read()))
-    except UnidentifiedImageError as error:
-        raise ValueError("standard input is no picture that Pillow can read; wanted PNG, JPEG, WebP, ...") from error

@@ -6,6 +6,7 @@ import click
 
 from gatys_lab import catalog
 from gatys_lab.cli._types import FILE
+from gatys_lab.config import DEFAULTS
 
 
 @click.group(short_help="Save a painting's style for a feed-forward model.")
@@ -20,10 +21,19 @@ def command() -> None:
 @click.option("--model", type=click.Choice(catalog.names("models")), default="adain", show_default=True)
 @click.option("--size", "size_px", type=click.IntRange(min=1), help="Longest side.  [default: the painting's own]")
 @click.option("--mask", type=FILE, help="White: what counts of the painting.")
+@click.option("--max-pixels", type=click.IntRange(min=1), default=DEFAULTS.max_pixels, show_default=True,
+              help="Refuse larger pictures.")  # fmt: skip
 @click.option("--encoder", help="As for `fast`.")
 @click.option("--weights", type=click.Path(exists=True, path_type=Path), help="As for `fast`.")
 def save(
-    painting: Path, out: Path, model: str, size_px: int | None, mask: Path | None, encoder: str, weights: Path
+    painting: Path,
+    out: Path,
+    model: str,
+    size_px: int | None,
+    mask: Path | None,
+    max_pixels: int,
+    encoder: str | None,
+    weights: Path | None,
 ) -> None:
     """Keep the style of PAINTING in a file, which serves the same model with the same weights.
 
@@ -31,15 +41,15 @@ def save(
     gatys-lab style save painting.jpg -o style.safetensors
     gatys-lab fast photo.jpg style.safetensors -o out.png
     """
-    if out.suffix != ".safetensors":
-        raise click.UsageError(f"'{out}' is no .safetensors file; name one")
+    from gatys_lab.files import check_target
     from gatys_lab.images import read, resize
     from gatys_lab.masks import fit_mask, read_mask
-    from gatys_lab.models._files import save_style
+    from gatys_lab.models import save_style
 
+    check_target(out, ".safetensors")
     network = catalog.load("models", model, weights=weights, encoder=encoder)
-    image = read(painting).image
+    image = read(painting, max_pixels=max_pixels).image
     image = image if size_px is None else resize(image, size_px)
-    region = None if mask is None else fit_mask(read_mask(mask), image, "painting")
+    region = None if mask is None else fit_mask(read_mask(mask, max_pixels=max_pixels), image, "painting")
     save_style(network.style_of(image, region), network, out)
     click.echo(f"{out}", err=True)

@@ -86,11 +86,20 @@ def measure(weights: Path, **options: Any) -> None:
     click.echo(json.dumps(report(weights, **options), indent=1))
 
 
-def _model() -> Callable[[Any], click.Command]:
-    """A command with the options that all feed-forward models share."""
+def _model(*, steps: int, batch: int, rate: float, decay: float) -> Callable[[Any], click.Command]:
+    """A command with the options that all feed-forward models share; the defaults are the model's paper's."""
+    schedule = [
+        click.option("--steps", type=click.IntRange(min=1), default=steps, show_default=True,
+                     help="May be changed when a run is resumed."),
+        click.option("--batch", type=click.IntRange(min=1), default=batch, show_default=True,
+                     help="Pairs in a step, of all processes together."),
+        click.option("--rate", type=click.FloatRange(min=0, min_open=True), default=rate, show_default=True),
+        click.option("--decay", type=click.FloatRange(min=0), default=decay, show_default=True,
+                     help="The rate is divided by 1 + decay * step."),
+    ]  # fmt: skip
 
     def decorate(function: Any) -> click.Command:
-        for option in reversed(SHARED):
+        for option in reversed([*SHARED[:4], *schedule, *SHARED[4:]]):
             function = option(function)
         return command.command()(function)
 
@@ -103,15 +112,10 @@ SHARED = [
     click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
                  help="A .safetensors file; a log, a sheet of pictures and a card are left beside it."),
     click.option("--encoder", default="lite", show_default=True, help="lite, vgg19, or a file of VGG-19's weights."),
-    click.option("--steps", type=click.IntRange(min=1), default=160_000, show_default=True,
-                 help="May be changed when a run is resumed."),
-    click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True,
-                 help="Pairs in a step, of all processes together."),
     click.option("--crop", "size_px", type=click.IntRange(min=32), default=256, show_default=True),
     click.option("--optimizer", type=click.Choice(["adam", "muon"]), default="adam", show_default=True,
                  help="adam is the papers'; muon learns faster, with a larger --rate."),
-    click.option("--rate", type=click.FloatRange(min=0, min_open=True), default=1e-4, show_default=True),
-    click.option("--falling", is_flag=True, help="Let the rate fall to 0 in a straight line."),
+    click.option("--falling", is_flag=True, help="Let the rate fall to 0 in a straight line, without --decay."),
     click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True),
     click.option("--seed", type=COUNT, default=0, show_default=True),
     click.option("--hold-out-photos", type=COUNT, default=4, show_default=True, help="The last so many by name."),
@@ -124,7 +128,7 @@ SHARED = [
 WEIGHT = click.FloatRange(min=0)
 
 
-@_model()
+@_model(steps=160_000, batch=8, rate=1e-4, decay=5e-5)
 @click.option("--transform", type=click.Choice(["adain", "concat"]), default="adain", show_default=True,
               help="concat is the paper's ablation.")  # fmt: skip
 @click.option("--norm", type=click.Choice(["none", "batch", "instance"]), default="none", show_default=True,
@@ -141,7 +145,7 @@ def adain(transform: str, norm: str, content_weight: float, style_weight: float,
     _train("adain", {"transform": transform, "norm": norm}, losses, **shared)
 
 
-@_model()
+@_model(steps=50_000, batch=8, rate=1e-4, decay=0.0)
 @click.option("--form", type=click.Choice(["softmax", "cosine", "sanet"]), default="softmax", show_default=True,
               help="Of attention: cosine is for video, sanet an ablation.")  # fmt: skip
 @click.option("--shallow/--no-shallow", default=True, help="Whether keys see the shallower layers.")
@@ -158,7 +162,7 @@ def adaattn(form: str, shallow: bool, local: bool, content_weight: float, style_
     _train("adaattn", {"form": form, "shallow": shallow}, losses, **shared)
 
 
-@_model()
+@_model(steps=80_000, batch=2, rate=1e-3, decay=1e-4)
 @click.option("--patch", type=click.IntRange(min=1), default=3, show_default=True, help="Of the swap, in cells.")
 @click.option("--stride", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--norm", type=click.Choice(["none", "batch", "instance"]), default="none", show_default=True)
@@ -168,37 +172,56 @@ def inverse(patch: int, stride: int, norm: str, swaps: bool, tv_weight: float, *
     """Train the inverse network of style swap (Chen & Schmidt 2016).
 
     \b
-    gatys-lab train inverse --photos photos/ --paintings paintings/ -o inverse.safetensors --batch 2
+    gatys-lab train inverse --photos photos/ --paintings paintings/ -o inverse.safetensors
     """
     losses = {"tv_weight": tv_weight, "swaps": swaps}
     _train("inverse", {"patch": patch, "stride": stride, "norm": norm}, losses, **shared)
 
 
 def _train(name: str, options: dict[str, Any], losses: dict[str, Any], **shared: Any) -> None:
+    import shlex
+
     import torch
 
     from gatys_lab import devices
     from gatys_lab.training._fit import Settings
-    from gatys_lab.training.feedforward import train
+    from gatys_lab.training.feedforward import Data, train
 
-    places = {key: shared.pop(key) for key in ("out", "photos", "paintings", "encoder")}
+    out, encoder, device, threads = (shared.pop(key) for key in ("out", "encoder", "device", "threads"))
     hold_out = shared.pop("hold_out_photos"), shared.pop("hold_out_paintings")
-    device, threads = devices.choose(shared.pop("device")), shared.pop("threads")
+    data, settings = Data(shared.pop("photos"), shared.pop("paintings"), hold_out), Settings(**shared)
     if threads is not None:
         torch.set_num_threads(threads)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # started by torchrun
-        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-        if device.type == "cuda":
-            device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-    settings = Settings(**shared)
-    click.echo(f"{name}, {settings.steps} steps of {settings.batch} pairs, {devices.describe(device)}", err=True)
-    with click.progressbar(length=settings.steps, file=sys.stderr, item_show_func=lambda text: text) as bar:
+    place = _join(devices.choose(device))
+    leads = int(os.environ.get("RANK", "0")) == 0
+    if leads:
+        click.echo(f"{name}, {settings.steps} steps of {settings.batch} pairs, {devices.describe(place)}", err=True)
+    made = shlex.join(["gatys-lab", *sys.argv[1:]])
+    with click.progressbar(
+        length=settings.steps, file=sys.stderr, hidden=not leads, item_show_func=lambda text: text
+    ) as bar:
 
         def report(progress: Any) -> None:
             bar.update(progress.step - bar.pos, ", ".join(f"{k} {v:.4g}" for k, v in progress.losses.items()))
 
         corrupt = train(
-            name, **places, settings=settings, options=options, losses=losses, hold_out=hold_out, device=device,
-            report=report,
+            name, out, data, settings=settings, encoder=encoder, options=options, losses=losses, device=place,
+            command=made, report=report,
         )  # fmt: skip
-    click.echo(f"{places['out']}" + (f"; {len(corrupt)} files could not be read" if corrupt else ""), err=True)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    if leads:
+        click.echo(f"{out}" + (f"; {len(corrupt)} files could not be read" if corrupt else ""), err=True)
+
+
+def _join(device: Any) -> Any:
+    """The device of this process; where torchrun started it with others, they are joined."""
+    import torch
+
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return device
+    torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    return device

@@ -10,6 +10,7 @@ from functools import wraps
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 Attend = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 EPS = 1e-8  # of a variance: the root's gradient at 0 would be infinite
@@ -31,18 +32,22 @@ def _exact(attend: Attend) -> Attend:
 def softmax(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     """Queries (N, d, P), keys (N, d, Q) and values (N, C, Q) to mean and deviation, (N, C, P) each, in 32 bits."""
     values = _moments_of(value)  # (N, Q, 2 C)
-    parts = []
-    for columns in _tiles(query.shape[2], len(query) * key.shape[2] * 4):
-        scores = query[..., columns].mT @ key  # (N, p, Q)
-        parts.append(scores.float().softmax(2) @ values)
-    return _mean_std(torch.cat(parts, 1))
+    query, key = query.to(values.dtype), key.to(values.dtype)  # logits are large: 16 bits would round them
+
+    def attend(columns: Tensor) -> Tensor:
+        return (columns.mT @ key).softmax(2) @ values  # (N, p, 2 C)
+
+    tiles = (query[..., part] for part in _tiles(query.shape[2], len(query) * key.shape[2] * 4))
+    if torch.is_grad_enabled():  # a tile's scores are made again on the way back, not kept
+        return _mean_std(torch.cat([checkpoint(attend, tile, use_reentrant=False) for tile in tiles], 1))
+    return _mean_std(torch.cat([attend(tile) for tile in tiles], 1))
 
 
 @_exact
 def cosine(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     """As `softmax`, with weights (1 + cos(query, key)) / sum, in memory linear in the positions."""
-    q, k = (F.normalize(x.float(), dim=1) for x in (query, key))
     values = _moments_of(value)
+    q, k = (F.normalize(x.to(values.dtype), dim=1) for x in (query, key))
     every = torch.ones_like(values[..., :1])  # the divisor is the sum of the same weights
     values = torch.cat([values, every], 2)  # (N, Q, 2 C + 1)
     summary, total = k @ values, values.sum(1, keepdim=True)  # (N, d, 2 C + 1), (N, 1, 2 C + 1)

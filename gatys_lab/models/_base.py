@@ -6,7 +6,7 @@ right and below is cut off.
 
 import copy
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from gatys_lab.networks._vgg import VGG
 from gatys_lab.types import Image
 
+TINY = 1e-6  # of the masks' sum where none claims a place
 Style = Mapping[str, Tensor]  # what a model keeps of a style picture: tensors only, (1, ...) or (N, ...) each
 
 
@@ -24,6 +25,7 @@ class FeedForward(nn.Module):
 
     Content and result are images (N, 3, H, W); a style is of one picture, or of N. Several styles are a sequence with
     `weights`, which are divided by their sum, and `masks` (1 or N, 1, H, W), soft, one a style: where it is painted.
+    What no mask claims stays as the content is.
     """
 
     name: ClassVar[str]  # what the user types
@@ -31,11 +33,18 @@ class FeedForward(nn.Module):
 
     def __init__(self, encoder: VGG) -> None:
         super().__init__()
-        self.encoder = copy.copy(encoder).requires_grad_(False)  # the same weights; whoever else holds them may floor
+        self.encoder = copy.deepcopy(encoder).requires_grad_(False)  # the caller's may be an engine's, too
         self.encoder.ceil_mode = True
 
     def style_of(self, image: Image, mask: Tensor | None = None) -> Style:
-        """Summarise a style picture (N, 3, H, W). `mask` (1 or N, 1, H, W): the region that counts, soft."""
+        """Summarise a style picture (N, 3, H, W). `mask` (1, 1, H, W): the region that counts.
+
+        Where a style is statistics (adain) the mask is soft; where it is a set of positions (adaattn, inverse) those
+        count that are at least half in it. Raises ValueError for a mask that is empty.
+        """
+        if mask is not None and (len(mask) > 1 or not mask.max() > 0):
+            came = f"{tuple(mask.shape)}, at most {float(mask.max()):g}"
+            raise ValueError(f"a style mask of {came}; wanted one, (1, 1, H, W), that is not empty")
         with torch.no_grad():
             return self.summarise(self.features(image), mask)
 
@@ -51,7 +60,7 @@ class FeedForward(nn.Module):
         """The stylised picture, clamped to [0, 1]; alpha 0 is the content as the decoder gives it back, 1 the style."""
         if not 0 <= alpha <= 1:
             raise ValueError(f"alpha is {alpha:g}; wanted 0 (the photo) to 1 (the style)")
-        styles = [style] if isinstance(style, Mapping) else list(style)
+        styles = [on_device(s, content.device) for s in ([style] if isinstance(style, Mapping) else style)]
         shares = shares_of(styles, weights, masks)
         height, width = content.shape[2:]
         picture = self.decode(self.features(content), styles, shares, alpha)[..., :height, :width]
@@ -59,7 +68,8 @@ class FeedForward(nn.Module):
 
     def features(self, image: Image) -> dict[str, Tensor]:
         """The encoder's features of the layers that this model looks at."""
-        need = self.encoder.minimum_px(self.layers[-1:])
+        doublings = int(self.layers[-1].removeprefix("relu")[0]) - 1
+        need = max(self.encoder.minimum_px(self.layers[-1:]), 2**doublings + 1)  # two cells: decoders reflect
         if min(image.shape[2:]) < need:
             height, width = image.shape[2:]
             raise ValueError(f"a picture of {width} x {height} px; {self.name} needs {need} px a side: enlarge it")
@@ -78,33 +88,44 @@ class FeedForward(nn.Module):
         raise NotImplementedError
 
 
+def on_device(style: Style, device: torch.device) -> Style:
+    return {name: tensor.to(device) for name, tensor in style.items()}
+
+
 class Shares:
-    """How much of each style goes where: a number a style, or a map a style; at every place they sum to 1."""
+    """How much of each style goes where: a number a style, or a map a style; what is left to 1 is the content's."""
 
     def __init__(self, weights: Sequence[float], masks: Sequence[Tensor] | None) -> None:
         self.weights, self.masks = weights, masks
 
-    def at(self, features: Tensor) -> list[Tensor]:
-        """A share for each style, () or (N, 1, h, w) for features (N, C, h, w)."""
+    def mix(self, content: Tensor, stylised: Iterable[Tensor]) -> Tensor:
+        """The content's features (N, C, h, w) stylised in each of the manners, put together."""
         if self.masks is None:
-            return [features.new_tensor(w, dtype=torch.float32) for w in self.weights]
-        regions = [w * resize_mask(mask, features) for w, mask in zip(self.weights, self.masks, strict=True)]
-        total = torch.stack(regions).sum(0)
-        share = torch.where(total > 0, 1 / total.clamp_min(1e-6), 0)
-        nobody = (total == 0) / len(regions)  # a place that no mask claims gets all of them alike
-        return [region * share + nobody for region in regions]
+            return torch.stack([w * f for w, f in zip(self.weights, stylised, strict=True)]).sum(0)
+        masks = [resize_mask(mask, content) for mask in self.masks]
+        claims = [w * mask for w, mask in zip(self.weights, masks, strict=True)]
+        covered = torch.stack(masks).sum(0).clamp(max=1) / torch.stack(claims).sum(0).clamp_min(TINY)
+        shares = [claim * covered for claim in claims]
+        mixed = (1 - torch.stack(shares).sum(0)) * content
+        for share, f in zip(shares, stylised, strict=True):
+            mixed = mixed + share * f
+        return mixed
 
     def region(self, index: int, features: Tensor) -> Tensor | None:
         """Where a style is painted (N, 1, h, w), or None: everywhere."""
         return None if self.masks is None else resize_mask(self.masks[index], features)
 
 
-def fingerprint(module: nn.Module) -> str:
-    """12 hex digits that tell weights apart, whatever file they came from: of float32 values, by sorted names."""
-    digest = hashlib.sha256()
+def fingerprint(module: nn.Module, *words: object) -> str:
+    """12 hex digits that tell weights (and `words`) apart, whatever file or precision they are in.
+
+    Of values rounded to bfloat16, by sorted names.
+    """
+    digest = hashlib.sha256(repr(words).encode())
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(name.encode())
-        digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
+        rounded = tensor.detach().to("cpu", torch.bfloat16).contiguous()
+        digest.update(rounded.view(torch.int16).numpy().tobytes())
     return digest.hexdigest()[:12]
 
 
@@ -127,3 +148,9 @@ def resize_mask(mask: Tensor, features: Tensor) -> Tensor:
         raise ValueError(f"a mask of shape {tuple(mask.shape)}; wanted (1, 1, H, W)")
     height, width = features.shape[2:]
     return F.adaptive_avg_pool2d(mask.to(features.device, torch.float32), (height, width))
+
+
+def chosen_cells(mask: Tensor, features: Tensor) -> Tensor:
+    """Which cells (h, w) are in a region, bool: at least half of them, or, of a thin region, any part."""
+    cells = resize_mask(mask, features)[0, 0]
+    return cells >= 0.5 if (cells >= 0.5).any() else cells > 0

@@ -15,8 +15,10 @@ from safetensors.torch import save as safetensors
 from torch import Tensor, nn
 
 from gatys_lab import catalog
+from gatys_lab.errors import UnknownName
 from gatys_lab.files import write_whole
 from gatys_lab.models._base import FeedForward, Style, fingerprint
+from gatys_lab.models._mirror import WIDTHS
 from gatys_lab.networks import _rounding
 from gatys_lab.networks._vgg import VGG
 
@@ -34,17 +36,30 @@ def weights(name: str, given: str | Path | None) -> Path:
 
 
 def encoder(given: str | Path | VGG | None) -> VGG | None:
-    """A network as it is, of a name in networks/, or of a file of VGG-19's weights; None stays None."""
+    """A network as it is, lite or vgg19 by name, or of a file of the weights of either; None stays None."""
     if given is None or isinstance(given, VGG):
         return given
-    if str(given) in catalog.names("networks"):
+    if str(given) in WIDTHS:
         return catalog.load("networks", str(given))
-    return catalog.load("networks", "vgg19", weights=Path(given))
+    if not Path(given).is_file():
+        raise UnknownName(f"no encoder '{given}'; there are {', '.join(WIDTHS)}, or name a file of weights")
+    return catalog.load("networks", "lite" if _is_lite(Path(given)) else "vgg19", weights=Path(given))
 
 
-def published_encoder() -> VGG:
-    """VGG-19 from wherever its weights are found, for the published checkpoints."""
-    return catalog.load("networks", "vgg19")
+def _is_lite(path: Path) -> bool:
+    try:
+        with safe_open(path, "pt") as file:
+            return (file.metadata() or {}).get("name") == "lite"
+    except (SafetensorError, OSError):
+        return False
+
+
+def published(path: Path, network: VGG | None) -> VGG:
+    """The encoder of a published checkpoint. Raises ValueError if it is not the one that those were trained with."""
+    if network is None or network.name != "vgg19" or network.padding != "reflect":
+        came = "no encoder" if network is None else f"the encoder {network.source}"
+        raise ValueError(f"{came} for '{path}', which was published with another; wanted vgg_normalised.pth: name it")
+    return network
 
 
 def channels(network: VGG, layer: str) -> int:
@@ -108,6 +123,8 @@ def load(path: Path, name: str, network: VGG | None, create: Callable[..., Model
 
     Raises ValueError if the file is another model's, or was made with another encoder.
     """
+    if path.name.startswith("latest_net_"):
+        raise ValueError(f"'{path}' is one of three files of a published AdaAttN; name their folder")
     tensors, said = read(path)
     if said.get("model") != name:
         came = said.get("model") or f"a style of {said.get('style_of')}"
@@ -118,7 +135,7 @@ def load(path: Path, name: str, network: VGG | None, create: Callable[..., Model
         raise ValueError(f"'{path}' was made for the encoder {made}, not {network.source} ({fingerprint(network)})")
     model = create(network, **said["options"])
     _load_into(model, tensors, path)
-    return model.eval()
+    return model.eval().requires_grad_(False)
 
 
 def save(model: FeedForward, path: Path, options: Mapping[str, Any]) -> None:

@@ -13,6 +13,8 @@ from torch.nn import functional as F
 
 from gatys_lab.networks._vgg import plan
 
+WIDTHS = {"vgg19": (64, 128, 256), "lite": (16, 32, 64)}  # channels of blocks 1 to 3, by encoder
+CONVOLUTIONS = ("conv4_1", "conv3_4", "conv3_3", "conv3_2", "conv3_1", "conv2_2", "conv2_1", "conv1_2", "conv1_1")
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "none": lambda width: nn.Identity(),
     "batch": nn.BatchNorm2d,

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from gatys_lab.errors import UnknownName
 from gatys_lab.models import _attention, _files
-from gatys_lab.models._base import FeedForward, Shares, Style, fingerprint, resize_mask
-from gatys_lab.models._mirror import Mirror
+from gatys_lab.models._base import FeedForward, Shares, Style, chosen_cells, fingerprint, resize_mask
+from gatys_lab.models._mirror import CONVOLUTIONS, WIDTHS, Mirror
 from gatys_lab.models._moments import normalise
 from gatys_lab.networks._vgg import VGG
 from gatys_lab.types import Image
@@ -26,7 +26,6 @@ from gatys_lab.types import Image
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 LEVELS = ("relu3_1", "relu4_1", "relu5_1")
 FORMS = ("softmax", "cosine", "sanet")
-WIDTHS = {"vgg19": (64, 128, 256), "lite": (16, 32, 64)}  # of the decoder, blocks 1 to 3
 PUBLISHED = {  # file, which of our modules it fills, and their layers' names in it (Huage001)
     "latest_net_adaattn_3.pth": {f"relu3_1.{x}": x for x in "fgh"},
     "latest_net_transformer.pth": {
@@ -35,14 +34,8 @@ PUBLISHED = {  # file, which of our modules it fills, and their layers' names in
         "merge": "merge_conv",
     },
     "latest_net_decoder.pth": {
-        "conv4_1": "decoder_layer_1.1",
-        **dict(
-            zip(
-                ("conv3_4", "conv3_3", "conv3_2", "conv3_1", "conv2_2", "conv2_1", "conv1_2", "conv1_1"),
-                (f"decoder_layer_2.{i}" for i in (1, 4, 7, 10, 14, 17, 21, 24)),
-                strict=True,
-            )
-        ),
+        CONVOLUTIONS[0]: "decoder_layer_1.1",
+        **{k: f"decoder_layer_2.{i}" for k, i in zip(CONVOLUTIONS[1:], (1, 4, 7, 10, 14, 17, 21, 24), strict=True)},
     },
 }
 
@@ -94,7 +87,8 @@ class AdaAttN(FeedForward):
         self.form = attention["relu5_1"].form
 
     def style_fingerprint(self) -> str:
-        return fingerprint(nn.ModuleList([self.encoder, self.attention]))
+        own = nn.ModuleList([self.encoder, self.attention])
+        return fingerprint(own, self.shallow, self.resizing, self.unbiased)
 
     def known(self, features: Mapping[str, Tensor], level: str, mask: Tensor | None = None) -> Tensor:
         """What queries and keys of a level are made from: this and all shallower layers, normalised (N, d, h, w).
@@ -134,8 +128,7 @@ class AdaAttN(FeedForward):
         count = features.shape[2:].numel()
         chosen = torch.arange(count, device=features.device)
         if mask is not None:
-            cells = resize_mask(mask, features)[0].flatten()
-            chosen = chosen[cells >= 0.5] if (cells >= 0.5).any() else cells.argmax()[None]
+            chosen = chosen[chosen_cells(mask, features).flatten()]
         if self.samples is not None and len(chosen) > self.samples:
             order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(0))
             chosen = chosen[order[: self.samples].sort().values.to(chosen.device)]
@@ -155,13 +148,14 @@ class AdaAttN(FeedForward):
         """F_cs of a level (N, C, h, w), 32 bits."""
         learnt, f = self._learnt(level), content[level].float()
         query = learnt.f(self.known(content, level).to(learnt.f.weight.dtype))
-        scale, shift = torch.zeros_like(f), torch.zeros_like(f)
-        for style, share in zip(styles, shares.at(f), strict=True):
+        base = f if learnt.form == "sanet" else normalise(f, unbiased=self.unbiased)
+
+        def manner(style: Style) -> Tensor:
             key, value = (style[f"{name} {level}"].to(query.dtype).expand(len(f), -1, -1) for name in ("key", "value"))
             std, mean = learnt(f, query, key, value)
-            scale, shift = scale + share * std, shift + share * mean
-        base = f if learnt.form == "sanet" else normalise(f, unbiased=self.unbiased)
-        return torch.lerp(f, scale * base + shift, alpha)
+            return std * base + mean
+
+        return torch.lerp(f, shares.mix(f, map(manner, styles)), alpha)
 
 
 def joined(styles: Sequence[Style]) -> Style:
@@ -185,20 +179,26 @@ def create(encoder: VGG, form: str = "softmax", shallow: bool = True) -> AdaAttN
     return AdaAttN(encoder, attention, merge, decoder, shallow=shallow)
 
 
-def build(weights: str | Path | None = None, encoder: str | Path | VGG | None = None) -> AdaAttN:
+def build(
+    weights: str | Path | None = None, encoder: str | Path | VGG | None = None, samples: int | None = None
+) -> AdaAttN:
     """The trained model, from the package itself, a file that `gatys-lab train adaattn` wrote, or a published folder.
 
-    `weights` may be a folder with latest_net_adaattn_3.pth, latest_net_transformer.pth and latest_net_decoder.pth; its
-    `encoder` should be vgg_normalised.pth. A network, its name, or a file of VGG-19's weights is an encoder; None is
-    the one that the file was made with.
+    `weights` may be a folder with latest_net_adaattn_3.pth, latest_net_transformer.pth and latest_net_decoder.pth,
+    which need the `encoder` vgg_normalised.pth (see models/adain.py). `samples`: at most so many style positions a
+    level (the published code draws 4,096); None keeps them all.
     """
     path = _files.weights(AdaAttN.name, weights)
     network = _files.encoder(encoder)
-    if not path.is_dir():
-        return _files.load(path, AdaAttN.name, network, create)
-    model = create(network or _files.published_encoder())
+    model = _published(path, network) if path.is_dir() else _files.load(path, AdaAttN.name, network, create)
+    model.samples = samples
+    return model
+
+
+def _published(path: Path, network: VGG | None) -> AdaAttN:
+    model = create(_files.published(path, network))
     model.resizing, model.unbiased = "nearest", True
     parts = (model.attention, nn.ModuleDict({**model.attention, "merge": model.merge}), model.decoder)
     for part, (file, names) in zip(parts, PUBLISHED.items(), strict=True):
         _files.rename(path / file, _files.state_of(path / file), names, part)
-    return model.eval()
+    return model.eval().requires_grad_(False)

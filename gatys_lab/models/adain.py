@@ -15,21 +15,14 @@ from torch.nn import functional as F
 
 from gatys_lab.errors import UnknownName
 from gatys_lab.models import _files
-from gatys_lab.models._base import FeedForward, Shares, Style, resize_mask
-from gatys_lab.models._mirror import Mirror
+from gatys_lab.models._base import FeedForward, Shares, Style, fingerprint, resize_mask
+from gatys_lab.models._mirror import CONVOLUTIONS, WIDTHS, Mirror
 from gatys_lab.models._moments import mean_std, normalise
 from gatys_lab.networks._vgg import VGG
 from gatys_lab.types import Image
 
 LAYER = "relu4_1"
-WIDTHS = {"vgg19": (64, 128, 256), "lite": (16, 32, 64)}  # of the decoder, blocks 1 to 3
-PUBLISHED = dict(  # layers of decoder.pth (naoto0804), indices of a Sequential
-    zip(
-        ("conv4_1", "conv3_4", "conv3_3", "conv3_2", "conv3_1", "conv2_2", "conv2_1", "conv1_2", "conv1_1"),
-        ("1", "5", "8", "11", "14", "18", "21", "25", "28"),
-        strict=True,
-    )
-)
+PUBLISHED = dict(zip(CONVOLUTIONS, ("1", "5", "8", "11", "14", "18", "21", "25", "28"), strict=True))  # naoto0804's
 
 
 class AdaIN(FeedForward):
@@ -42,8 +35,13 @@ class AdaIN(FeedForward):
         super().__init__(encoder)
         self.decoder, self.unbiased, self.concatenates = decoder, unbiased, transform == "concat"
 
+    def style_fingerprint(self) -> str:
+        return fingerprint(self.encoder, self.concatenates, self.unbiased)
+
     def summarise(self, features: Mapping[str, Tensor], mask: Tensor | None) -> Style:
         f = features[LAYER]
+        if self.concatenates and mask is not None:
+            raise ValueError("the ablation concat takes no style masks: crop the picture")
         if self.concatenates:
             return {"features": f}
         mean, std = mean_std(f, None if mask is None else resize_mask(mask, f), unbiased=self.unbiased)
@@ -56,20 +54,16 @@ class AdaIN(FeedForward):
     def target(self, content: Tensor, styles: Sequence[Style], shares: Shares, alpha: float = 1.0) -> Tensor:
         """What the decoder is given (eq. 14 and 15): content and a mixture of AdaIN with each style, (N, C, h, w)."""
         f = content.float()
-        mixed = torch.zeros_like(f)
-        for i, (style, share) in enumerate(zip(styles, shares.at(f), strict=True)):
-            own = normalise(f, shares.region(i, f), unbiased=self.unbiased)
-            mixed = mixed + share * (own * style["std"] + style["mean"])
+        own = [normalise(f, shares.region(i, f), unbiased=self.unbiased) for i in range(len(styles))]
+        mixed = shares.mix(f, (x * s["std"] + s["mean"] for x, s in zip(own, styles, strict=True)))
         return torch.lerp(f, mixed, alpha)
 
     def _concatenated(self, content: Tensor, styles: Sequence[Style], shares: Shares, alpha: float = 1.0) -> Tensor:
         """Enc-Concat-Dec, the paper's ablation: the style's features beside the content's, (N, 2 C, h, w)."""
         f = content.float()
-        mixed = torch.zeros_like(f)
-        for style, share in zip(styles, shares.at(f), strict=True):
-            resized = F.interpolate(style["features"].float(), f.shape[2:], mode="bilinear", align_corners=False)
-            mixed = mixed + share * resized
-        return torch.cat([f, torch.lerp(f, mixed, alpha)], 1)
+        size = (f.shape[2], f.shape[3])
+        looks = (F.interpolate(s["features"].float(), size, mode="bilinear", align_corners=False) for s in styles)
+        return torch.cat([f, torch.lerp(f, shares.mix(f, looks), alpha)], 1)
 
 
 def create(encoder: VGG, transform: str = "adain", norm: str = "none") -> AdaIN:
@@ -83,8 +77,8 @@ def create(encoder: VGG, transform: str = "adain", norm: str = "none") -> AdaIN:
 def build(weights: str | Path | None = None, encoder: str | Path | VGG | None = None) -> AdaIN:
     """The trained model, from the package itself, a file that `gatys-lab train adain` wrote, or a published decoder.
 
-    `encoder`: a network, its name, or a file of VGG-19's weights; None is the one that the file was made with, for a
-    published decoder (decoder.pth, decoder_iter_N.pth.tar) VGG-19, whose weights should be vgg_normalised.pth.
+    `encoder`: a network, its name, or a file of its weights; None is the one that the file was made with. A published
+    decoder (decoder.pth, decoder_iter_N.pth.tar) needs vgg_normalised.pth.
 
     >>> model = build("decoder.pth", "vgg_normalised.pth")  # doctest: +SKIP
     >>> style = model.style_of(painting)                    # doctest: +SKIP
@@ -94,7 +88,7 @@ def build(weights: str | Path | None = None, encoder: str | Path | VGG | None = 
     network = _files.encoder(encoder)
     if path.suffix == ".safetensors":
         return _files.load(path, AdaIN.name, network, create)
-    model = create(network or _files.published_encoder())
+    model = create(_files.published(path, network))
     model.unbiased = True
     _files.rename(path, _files.state_of(path), PUBLISHED, model.decoder)
-    return model.eval()
+    return model.eval().requires_grad_(False)

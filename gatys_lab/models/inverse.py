@@ -14,17 +14,16 @@ from torch import Tensor
 
 from gatys_lab.losses import style_swap
 from gatys_lab.models import _files
-from gatys_lab.models._base import FeedForward, Shares, Style, resize_mask
-from gatys_lab.models._mirror import Mirror
+from gatys_lab.models._base import FeedForward, Shares, Style, chosen_cells
+from gatys_lab.models._mirror import WIDTHS, Mirror
 from gatys_lab.networks._vgg import VGG
 from gatys_lab.types import Image
 
 LAYER = "relu3_1"
-WIDTHS = {"vgg19": (64, 128), "lite": (16, 32)}  # blocks 1 and 2
 
 
 class Inverse(FeedForward):
-    """A style is {"features": (N, C, h, w)}, and "mask" (1 or N, 1, h, w) of its cells where one was given."""
+    """A style is {"features": (N, C, h, w)}, and "mask" (1, 1, h, w) of its cells where one was given."""
 
     name: ClassVar[str] = "inverse"
     layers: ClassVar[tuple[str, ...]] = (LAYER,)
@@ -35,25 +34,19 @@ class Inverse(FeedForward):
 
     def summarise(self, features: Mapping[str, Tensor], mask: Tensor | None) -> Style:
         f = features[LAYER]
-        return {"features": f} if mask is None else {"features": f, "mask": resize_mask(mask, f)}
+        return {"features": f} if mask is None else {"features": f, "mask": chosen_cells(mask, f)[None, None].float()}
 
     def target(self, content: Tensor, styles: Sequence[Style], shares: Shares, alpha: float = 1.0) -> Tensor:
         """The features that the decoder is given, (N, C, h, w): swapped, and mixed where there are several styles."""
         f = content.float()
-        mixed = torch.zeros_like(f)
-        for style, share in zip(styles, shares.at(f), strict=True):
-            mixed = mixed + share * self._swapped(f, style)
-        return torch.lerp(f, mixed, alpha)
+        return torch.lerp(f, shares.mix(f, (self.swapped(f, style) for style in styles)), alpha)
 
-    def _swapped(self, content: Tensor, style: Style) -> Tensor:
+    def swapped(self, content: Tensor, style: Style) -> Tensor:
+        """Every patch of the content's features (N, C, h, w) replaced by the style's most similar, in 32 bits."""
         features = style["features"].float().expand(len(content), -1, -1, -1)
-        masks = style["mask"].expand(len(content), -1, -1, -1) if "mask" in style else None
-        return torch.cat(
-            [
-                self.swap.fit(features[i, None], content[i, None], None if masks is None else masks[i, None])
-                for i in range(len(content))
-            ]
-        )
+        with torch.autocast(content.device.type, enabled=False):
+            pairs = zip(features.split(1), content.float().split(1), strict=True)
+            return torch.cat([self.swap.fit(s, c, style.get("mask")) for s, c in pairs])
 
     def decode(self, content: Mapping[str, Tensor], styles: Sequence[Style], shares: Shares, alpha: float) -> Image:
         return self.decoder(self.target(content[LAYER], styles, shares, alpha))

@@ -1,4 +1,4 @@
-"""`lite`: the embedded loss network, VGG-19's layout at a tenth of its multiplications; `gatys-lab train lite` made it.
+"""`lite`: the embedded loss network, VGG-19's layout at a ninth of its multiplications; `gatys-lab train lite` made it.
 
 Style losses see features through inner products only (Gram, the MMDs, style swap), so a narrow network serves if its
 inner products approximate VGG-19's. Every ReLU carries a *head*: a 1x1 convolution to the teacher's leading principal

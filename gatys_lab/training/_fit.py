@@ -22,6 +22,7 @@ from gatys_lab.training._pictures import Crops
 from gatys_lab.types import Features, Image
 
 CELL_PX = 16  # of relu5_1
+HOPELESS = 100  # steps in a row without a finite gradient
 
 
 class Recipe(Protocol):
@@ -88,7 +89,7 @@ class Training:
         self.weights = [p for p in recipe.model.parameters() if p.requires_grad]
         self.average = [p.detach().clone() for p in self.weights]
         self.descent = Descent(self.weights, settings.optimizer)
-        self.done = 0
+        self.done, self.skipped = 0, 0
 
     def begin(self) -> None:
         """Nothing: the weights are random."""
@@ -109,14 +110,25 @@ class Training:
             weight.grad = None
         total.backward()
         norm = nn.utils.clip_grad_norm_(self.weights, self.settings.clip)
-        if math.isfinite(norm):
+        self.skipped = 0 if math.isfinite(norm) else self.skipped + 1
+        if self.skipped >= HOPELESS:
+            raise ValueError(f"{HOPELESS} steps without a finite gradient: try a smaller rate, or precision fp32")
+        if self.skipped == 0:
             self.descent.step(self.rate())
         keep = min(self.settings.average, (1 + self.done) / (10 + self.done))
         with torch.no_grad():
             for mean, now in zip(self.average, self.weights, strict=True):
                 mean.lerp_(now, 1 - keep)
         self.done += 1
-        return {"total": total.detach(), **parts}
+        return self._of_all({"total": total.detach(), **parts})
+
+    def _of_all(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Their mean over the processes."""
+        if self.world > 1:
+            for loss in losses.values():
+                dist.all_reduce(loss)
+                loss /= self.world
+        return losses
 
     def rate(self) -> float:
         """The learning rate of the step to come."""
@@ -144,7 +156,8 @@ class Training:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.recipe.model.load_state_dict(state["model"], strict=False)
+        missing = self.recipe.model.load_state_dict(state["model"], strict=False).missing_keys
+        assert all(key.startswith("encoder.") for key in missing), missing
         _copy(state["average"], self.average)
         self.descent.restore(state["descent"])
         self.done = state["done"]

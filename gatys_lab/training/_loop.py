@@ -1,12 +1,14 @@
 """The loop that every training shares: batches read ahead, running means, checkpoints, resumption."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from gatys_lab.training._checkpoint import load_state, save_state
@@ -49,34 +51,48 @@ class Run(Protocol):
     def restore(self, state: dict[str, Any]) -> None: ...
 
 
-def train(run: Run, checkpoint: Path | None, save: Callable[[], None], report: Callable[[Progress], None]) -> None:
+def train(
+    run: Run,
+    checkpoint: Path,
+    save: Callable[[], None],
+    report: Callable[[Progress], None],
+    facts: Mapping[str, Any] = MappingProxyType({}),
+    leader: bool = True,
+) -> None:
     """Train to the end, calling `save` with every checkpoint and `report` every twentieth step.
 
-    A checkpoint that is there is gone on from. Raises ValueError if it was made with other settings than `steps`.
+    A checkpoint that is there is gone on from. Raises ValueError if it was made with other settings (`steps` and
+    `every` may change) or other `facts`: what else the run depends on, as strings. Of several processes the `leader`
+    alone writes.
     """
-    if not _resume(run, checkpoint):
+    facts = {**asdict(run.settings), **facts}
+    if not _resume(run, checkpoint, facts):
         run.begin()
-    began, means = time.monotonic(), dict[str, float]()
+    elif run.done >= run.settings.steps:
+        save()
+    began, means = time.monotonic(), dict[str, Tensor]()
     steps = run.settings.steps
     with ThreadPoolExecutor(1) as reader:
         ahead = reader.submit(run.fetch, run.done)
         while run.done < steps:
             batch, ahead = ahead.result(), reader.submit(run.fetch, run.done + 1)
             for name, loss in run.step(*batch).items():
-                means[name] = MEMORY * means.get(name, float(loss)) + (1 - MEMORY) * float(loss)
+                known = means.get(name, loss)
+                known = torch.where(known.isfinite(), known, loss)
+                means[name] = torch.where(loss.isfinite(), torch.lerp(loss, known, MEMORY), known)
             if run.done % 20 == 0 or run.done == steps:
-                report(Progress(run.done, steps, time.monotonic() - began, dict(means)))
-            if run.done % run.settings.every == 0 or run.done == steps:
-                if checkpoint is not None:
-                    save_state(run.state() | {"settings": asdict(run.settings)}, checkpoint)
+                losses = {name: float(mean) for name, mean in means.items()}
+                report(Progress(run.done, steps, time.monotonic() - began, losses))
+            if leader and (run.done % run.settings.every == 0 or run.done == steps):
+                save_state(run.state() | {"settings": facts}, checkpoint)
                 save()
 
 
-def _resume(run: Run, checkpoint: Path | None) -> bool:
-    if checkpoint is None or not checkpoint.is_file():
+def _resume(run: Run, checkpoint: Path, facts: Mapping[str, Any]) -> bool:
+    if not checkpoint.is_file():
         return False
-    saved, settings = load_state(checkpoint), asdict(run.settings)
-    changed = [k for k, v in saved["settings"].items() if k != "steps" and settings.get(k) != v]
+    saved = load_state(checkpoint)
+    changed = [k for k, v in saved["settings"].items() if k not in ("steps", "every") and facts.get(k) != v]
     if changed:
         raise ValueError(f"'{checkpoint}' was made with other {', '.join(changed)}; remove it, or give the same")
     run.restore(saved)

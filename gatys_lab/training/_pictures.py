@@ -22,7 +22,10 @@ def files_in(folder: Path, hold_out: int = 0) -> tuple[Path, ...]:
     """The pictures below a folder, sorted, without the last `hold_out`, which are kept for measuring."""
     found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     if len(found) <= hold_out:
-        raise ValueError(f"{len(found)} pictures in '{folder}', {hold_out} of them held out: nothing left to train on")
+        raise ValueError(
+            f"{len(found)} pictures in '{folder}', {hold_out} of them held out: nothing left to train on; "
+            "name another folder, or hold out fewer"
+        )
     return tuple(found[: len(found) - hold_out])
 
 
@@ -44,7 +47,9 @@ class Crops:
             try:
                 with PilImage.open(file) as opened:
                     return self._cut(opened.convert("RGB"), random)
-            except (OSError, SyntaxError, ValueError) as error:
+            except MemoryError:
+                raise
+            except Exception as error:  # each of Pillow's plugins has its own, and a bomb is yet another
                 if file not in self.corrupt:
                     log.warning("skipped %s: %s", file, error)
                 self.corrupt.add(file)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from gatys_lab.models import _attention
 from gatys_lab.models._base import Shares
@@ -52,16 +53,18 @@ def target(model: AdaAttN, seen: Features, look: Features, level: str) -> Tensor
 def image_similarity(content: tuple[Tensor, Tensor], result: tuple[Tensor, Tensor]) -> Tensor:
     """L_is of one layer (eq. 13): features (1, C, h, w) of two frames and of their results; a mean, ().
 
-    Each column of cosine distances between the two frames is divided by its sum; no more than `ROWS` columns of the
-    matrix are held at a time.
+    Each column of cosine distances between the two frames is divided by its sum; `ROWS` columns of the matrix are held
+    at a time (and made again on the way back).
     """
     a, b, c, d = (F.normalize(f[0].flatten(1).float(), dim=0) for f in (*content, *result))  # (C, P)
-    total = a.new_zeros(())
-    for first in range(0, b.shape[1], ROWS):
-        columns = slice(first, first + ROWS)
-        wanted, found = (1 - x.T @ y[:, columns] for x, y in ((a, b), (c, d)))  # (P, columns)
+
+    def difference(b_part: Tensor, d_part: Tensor) -> Tensor:
+        wanted, found = (1 - x.T @ y for x, y in ((a, b_part), (c, d_part)))  # (P, columns)
         wanted, found = (m / m.sum(0, keepdim=True).clamp_min(1e-12) for m in (wanted, found))
-        total = total + (wanted - found).abs().sum()
+        return (wanted - found).abs().sum()
+
+    parts = zip(b.split(ROWS, 1), d.split(ROWS, 1), strict=True)
+    total = torch.stack([checkpoint(difference, *part, use_reentrant=False) for part in parts]).sum()
     return total / (a.shape[1] * b.shape[1])
 
 
@@ -69,5 +72,7 @@ def build(
     model: AdaAttN, content_weight: float = LOCAL_WEIGHT, style_weight: float = STYLE_WEIGHT, local: bool = True
 ) -> Recipe:
     """Weights of the local and of the global loss; a weight of 0 leaves a loss out."""
+    if content_weight + style_weight <= 0:
+        raise ValueError("both weights are 0; wanted at least one loss")
     terms = [w * t for w, t in ((content_weight, content(LEVELS)), (style_weight, style("bn", STYLE_LAYERS))) if w > 0]
     return Recipe(model, Objective(tuple(t for term in terms for t in term.terms)), local)

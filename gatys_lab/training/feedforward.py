@@ -10,58 +10,77 @@ out.md            the model card, at the end
 import csv
 import hashlib
 import importlib
-import shlex
-import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gatys_lab.files import write_whole
+from gatys_lab.files import check_target, write_whole
 from gatys_lab.images import write
 from gatys_lab.models import _files
+from gatys_lab.models._base import fingerprint
 from gatys_lab.training import _loop
-from gatys_lab.training._fit import Settings, Training
+from gatys_lab.training._fit import Recipe, Settings, Training
 from gatys_lab.training._pictures import Crops, files_in
 
 SHOWN = 4  # pairs on the sheet
 
 
+@dataclass(frozen=True)
+class Data:
+    """Folders, searched below; the last so many files of each, by name, are not trained on."""
+
+    photos: Path
+    paintings: Path
+    hold_out: tuple[int, int] = (SHOWN, SHOWN)
+
+    def files(self) -> list[tuple[Path, ...]]:
+        return [files_in(self.photos, self.hold_out[0]), files_in(self.paintings, self.hold_out[1])]
+
+    def held(self) -> list[tuple[Path, ...]]:
+        """What is held out, or, if that is nothing, what is trained on."""
+        return [files_in(self.photos)[-self.hold_out[0] :], files_in(self.paintings)[-self.hold_out[1] :]]
+
+    def digest(self) -> str:
+        """12 hex digits of the names of what is trained on."""
+        names = "\n".join(file.name for files in self.files() for file in files)
+        return hashlib.sha256(names.encode()).hexdigest()[:12]
+
+
 def train(
     name: str,
     out: Path,
-    photos: Path,
-    paintings: Path,
+    data: Data,
     *,
     settings: Settings,
     encoder: str | Path = "lite",
     options: Mapping[str, Any] | None = None,
     losses: Mapping[str, Any] | None = None,
-    hold_out: tuple[int, int] = (SHOWN, SHOWN),
     device: torch.device | None = None,
+    command: str = "",
     report: Callable[[_loop.Progress], None] = lambda progress: None,
 ) -> Sequence[Path]:
     """Train the model `name` of models/; `options` are those of its `create`, `losses` those of its recipe's `build`.
 
-    `hold_out`: so many photos and paintings, the last by name, are not trained on. Returns the files that could not be
-    read. Raises ValueError or OSError of one line.
+    `command` is what the card says that it was made by. Returns the files that could not be read. Raises ValueError or
+    OSError of one line.
     """
-    files = [files_in(folder, count) for folder, count in zip((photos, paintings), hold_out, strict=True)]
-    held = [files_in(f)[len(known) :] for f, known in zip((photos, paintings), files, strict=True)]
-    torch.manual_seed(settings.seed)
-    network = _files.encoder(encoder)
-    assert network is not None
-    model = importlib.import_module(f"gatys_lab.models.{name}").create(network, **(options or {})).to(device)
-    recipe = importlib.import_module(f"gatys_lab.training.{name}").build(model, **(losses or {}))
-    contents, styles = (Crops(known, settings.size_px) for known in files)
-    run = Training(recipe, contents, styles, settings)
-    shown = [Crops(some or known, settings.size_px) for some, known in zip(held, files, strict=True)]
-    pictures = [crops.draw(SHOWN, settings.seed, 10**8) for crops in shown]
+    check_target(out, ".safetensors")
+    options, losses = dict(options or {}), dict(losses or {})
+    contents, styles = (Crops(files, settings.size_px) for files in data.files())
+    run = Training(_recipe(name, encoder, options, losses, settings.seed, device), contents, styles, settings)
+    pictures = [Crops(files, settings.size_px).draw(SHOWN, settings.seed, 10**8) for files in data.held()]
+    network = run.recipe.model.encoder
+    facts = {
+        "model": name,
+        "encoder": f"{network.source}, fingerprint {fingerprint(network)}",
+        "options": ", ".join(f"{k} {v}" for k, v in {**options, **losses}.items()),
+        "data": data.digest(),
+    }
     log = _Log(out.with_suffix(".csv"))
-    began = time.monotonic()
 
     def tell(progress: _loop.Progress) -> None:
         if run.rank == 0:
@@ -71,23 +90,34 @@ def train(
     def save() -> None:
         if run.rank == 0:
             with run.averaged() as trained:
-                _files.save(trained, out, options or {})
+                _files.save(trained, out, options)
                 write(sheet(trained, *pictures), out.with_suffix(".png"))
 
-    _loop.train(run, out.with_suffix(".checkpoint"), save, tell)
-    if run.rank == 0:
-        facts = {
-            "model": name,
-            "encoder": f"{network.source}, fingerprint {_files.fingerprint(network)}",
-            "command": shlex.join(["gatys-lab", *sys.argv[1:]]),
-            "data": f"{len(files[0])} photos of '{photos.name}', {len(files[1])} paintings of '{paintings.name}'",
-            "settings": ", ".join(f"{k} {v}" for k, v in vars(settings).items()),
-            "options": ", ".join(f"{k} {v}" for k, v in {**(options or {}), **(losses or {})}.items()) or "none",
-            "hours": f"{(time.monotonic() - began) / 3600:.2f} since the last resumption",
-            "losses at the end": ", ".join(f"{k} {v:.4g}" for k, v in log.last.items()),
-        }
-        write_whole(out.with_suffix(".md"), card(out, facts).encode())
+    _loop.train(run, out.with_suffix(".checkpoint"), save, tell, facts, leader=run.rank == 0)
+    if run.rank == 0 and log.begun:
+        said = {"command": command or "the library", **facts, "settings": str(settings), **_told(data, log)}
+        write_whole(out.with_suffix(".md"), card(out, said).encode())
     return sorted(contents.corrupt | styles.corrupt)
+
+
+def _recipe(
+    name: str, encoder: str | Path, options: dict[str, Any], losses: dict[str, Any], seed: int, device: Any
+) -> Recipe:
+    network = _files.encoder(encoder)
+    assert network is not None
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)  # what initialises modules takes no generator
+        model = importlib.import_module(f"gatys_lab.models.{name}").create(network, **options).to(device)
+    return importlib.import_module(f"gatys_lab.training.{name}").build(model, **losses)
+
+
+def _told(data: Data, log: "_Log") -> dict[str, str]:
+    photos, paintings = (len(files) for files in data.files())
+    return {
+        "data": f"{photos} photos of '{data.photos.name}', {paintings} paintings of '{data.paintings.name}'",
+        "hours": f"{log.last.seconds / 3600:.2f} since the last resumption",
+        "losses at the end, running means": ", ".join(f"{k} {v:.4g}" for k, v in log.last.losses.items()),
+    }
 
 
 @torch.no_grad()
@@ -110,7 +140,8 @@ class _Log:
     """A CSV file of losses. Rows of steps that a resumed run does again are taken out first."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.last, self.begun = path, dict[str, float](), False
+        self.path, self.begun = path, False
+        self.last = _loop.Progress(0, 0, 0.0, {})
 
     def add(self, progress: _loop.Progress) -> None:
         names = ["step", "seconds", *progress.losses]
@@ -120,7 +151,7 @@ class _Log:
         with self.path.open("a", newline="") as file:
             losses = [f"{loss:.6g}" for loss in progress.losses.values()]
             csv.writer(file, lineterminator="\n").writerow([progress.step, f"{progress.seconds:.1f}", *losses])
-        self.last = progress.losses
+        self.last = progress
 
     def _before(self, progress: _loop.Progress, names: list[str]) -> list[list[str]]:
         if not self.path.is_file():

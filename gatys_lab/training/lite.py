@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gatys_lab.config import STYLE_LAYERS
+from gatys_lab.files import check_target
 from gatys_lab.networks import _rounding, lite
 from gatys_lab.networks._vgg import VGG
 from gatys_lab.training import _loop
@@ -219,4 +220,5 @@ def train(run: Distillation, out: Path, report: Callable[[Progress], None]) -> N
     def save() -> None:
         save_weights(weights_of(run), out, {"steps": str(run.done), "name": "lite"})
 
+    check_target(out, ".safetensors")
     _loop.train(run, out.with_suffix(".checkpoint"), save, report)
