@@ -102,10 +102,10 @@ class Training:
             self.styles.draw(s.batch, s.seed, 2 * step + 1)[mine],
         )
 
-    def step(self, *batch: Tensor) -> dict[str, Tensor]:
+    def step(self, contents: Tensor, styles: Tensor) -> dict[str, Tensor]:
         device = self.weights[0].device
         self.recipe.model.train()
-        total, parts = self.lesson(*(images.to(device) for images in batch))
+        total, parts = self.lesson(contents.to(device), styles.to(device))
         for weight in self.weights:
             weight.grad = None
         total.backward()

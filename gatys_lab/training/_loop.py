@@ -36,11 +36,11 @@ class Run(Protocol):
         """What comes before the very first step."""
         ...
 
-    def fetch(self, step: int) -> tuple[Tensor, ...]:
-        """The batch of a step, which depends on nothing else. Called in another thread."""
+    def fetch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Contents and styles of a step, which depend on nothing else. Called in another thread."""
         ...
 
-    def step(self, *batch: Tensor) -> dict[str, Tensor]:
+    def step(self, contents: Tensor, styles: Tensor) -> dict[str, Tensor]:
         """One step, counted in `done`. Returns losses for a person to read."""
         ...
 
