@@ -237,12 +237,10 @@ def test_a_slim_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch:
     (tmp_path / "slim.safetensors").write_text("old")
     before = sorted(tmp_path.iterdir())
 
-    def full(self: Path, data: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(data[:100])
-        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         _formats.write(read, tmp_path / "slim.safetensors")
     assert sorted(tmp_path.iterdir()) == before
