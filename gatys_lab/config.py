@@ -28,7 +28,7 @@ class Config:
     tv: float | None = None  # BALANCED_TV, or 0 among raw weights
     tv_kind: str = "l2"
     optimizer: str = "lbfgs"
-    evaluations: int = 60  # at the final size
+    evaluations: int = 50  # at each size
     single_scale: bool = False
     smallest_px: int = 128  # where coarse to fine begins
     tolerance: float | None = None
