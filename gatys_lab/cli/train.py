@@ -209,6 +209,7 @@ def _train(name: str, options: dict[str, Any], losses: dict[str, Any], **shared:
             command=made, report=report,
         )  # fmt: skip
     if torch.distributed.is_initialized():
+        torch.distributed.barrier()  # a process that leaves while another is still talking aborts it
         torch.distributed.destroy_process_group()
     if leads:
         click.echo(f"{out}" + (f"; {len(corrupt)} files could not be read" if corrupt else ""), err=True)
