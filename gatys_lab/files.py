@@ -21,10 +21,21 @@ def write_whole(path: Path, data: bytes | memoryview) -> None:
 
 
 def check_target(path: Path, suffix: str) -> None:
-    """Raises, before long work instead of after it, if a file of this kind could not be written there."""
+    """`check_place`, for a file of one kind."""
     if path.suffix != suffix:
         raise ValueError(f"'{path}' is no {suffix} file; name one")
-    if not path.parent.is_dir():
+    check_place(path)
+
+
+def check_place(path: Path) -> None:
+    """Raises, before a long run instead of after it, if no file could be written there. Creates nothing."""
+    if path.is_dir():
+        raise IsADirectoryError(f"cannot write '{path}': it is a folder; name a file in it")
+    if not path.parent.exists():
         raise FileNotFoundError(f"cannot write '{path}': no folder '{path.parent}'; make it first")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
+    if not path.parent.is_dir():
+        raise NotADirectoryError(f"cannot write '{path}': '{path.parent}' is no folder; choose another place")
+    if path.exists() and not path.is_file():
+        raise OSError(f"cannot write '{path}': it is a device or a pipe; name an ordinary file")
+    if not os.access(path.resolve().parent, os.W_OK | os.X_OK):
         raise PermissionError(f"cannot write '{path}': no right to write in '{path.parent}'; choose another folder")

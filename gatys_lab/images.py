@@ -29,7 +29,7 @@ from torch.nn import functional as F
 
 from gatys_lab._pixels import Array, pixels, unit
 from gatys_lab.config import DEFAULTS
-from gatys_lab.files import write_whole
+from gatys_lab.files import check_place, write_whole
 from gatys_lab.types import Image
 
 FORMATS: dict[str, tuple[str, dict[str, Any]]] = {  # suffix -> Pillow's name and options
@@ -166,16 +166,7 @@ def check_writable(path: str | Path) -> None:
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
         raise ValueError(f"cannot write '{path}': no format '{path.suffix}'; wanted .png, .jpg, .webp or .tif")
-    if path.is_dir():
-        raise IsADirectoryError(f"cannot write '{path}': it is a folder; name a file in it")
-    if not path.parent.exists():
-        raise FileNotFoundError(f"cannot write '{path}': no folder '{path.parent}'; make it first")
-    if not path.parent.is_dir():
-        raise NotADirectoryError(f"cannot write '{path}': '{path.parent}' is no folder; choose another place")
-    if path.exists() and not path.is_file():
-        raise OSError(f"cannot write '{path}': it is a device or a pipe; name an ordinary file")
-    if not os.access(path.resolve().parent, os.W_OK | os.X_OK):
-        raise PermissionError(f"cannot write '{path}': no right to write in '{path.parent}'; choose another folder")
+    check_place(path)
 
 
 def write(image: Image | Pillow.Image, path: str | Path, alpha: Tensor | None = None) -> None:

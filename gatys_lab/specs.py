@@ -44,6 +44,14 @@ def parse_layers(text: str) -> dict[str, float]:
     return layers
 
 
+def parse_weighted(text: str) -> tuple[str, float]:
+    """
+    >>> parse_weighted("painting.jpg:0.7"), parse_weighted("painting.jpg")
+    (('painting.jpg', 0.7), ('painting.jpg', 1.0))
+    """
+    return _name_and_weight(text, text)
+
+
 def _name_and_weight(item: str, text: str) -> tuple[str, float]:
     name, colon, number = item.rpartition(":")
     try:

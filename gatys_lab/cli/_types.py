@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from gatys_lab.specs import LossSpec, parse_layers, parse_loss
+from gatys_lab.specs import LossSpec, parse_layers, parse_loss, parse_weighted
 
 FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 OUTPUT = click.Path(dir_okay=False, path_type=Path)
@@ -27,15 +27,11 @@ class WeightedFile(click.ParamType):
     name = "FILE[:WEIGHT]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Path, float]:
-        name, colon, number = value.rpartition(":")
         try:
-            weight = float(number) if colon else 1.0
-        except ValueError:
-            name, weight = value, 1.0
-        path = FILE.convert(name if colon and name else value, param, ctx)
-        if not 0 <= weight < float("inf"):
-            self.fail(f"the weight of {name} is {weight:g}; wanted a number of at least 0", param, ctx)
-        return path, weight
+            name, weight = parse_weighted(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return FILE.convert(name, param, ctx), weight
 
 
 class Model(click.ParamType):

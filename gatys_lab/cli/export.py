@@ -19,8 +19,6 @@ def command(model: str, out: Path, encoder: str | None, weights: Path | None) ->
     Wants the packages of `pip install "gatys-lab[onnx]"`.
     """
     from gatys_lab.export import to_onnx
-    from gatys_lab.files import check_target
 
-    check_target(out, ".onnx")
     to_onnx(catalog.load("models", model, weights=weights, encoder=encoder), out)
     click.echo(f"{out}", err=True)

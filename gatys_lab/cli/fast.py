@@ -7,9 +7,8 @@ from typing import Any
 import click
 
 from gatys_lab.cli._types import FILE, Model, Region, WeightedFile
-from gatys_lab.config import DEFAULTS
+from gatys_lab.config import DEFAULTS, PICTURES
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 PIPE = Path("-")
 PLACE = click.Path(exists=True, readable=True, path_type=Path, allow_dash=True)
 
@@ -94,9 +93,9 @@ def _jobs(content: Path, out: Path, with_points: bool) -> list[tuple[Path, Path]
         raise click.UsageError("--region names points of one photo; give a file, not a folder")
     if out == PIPE or (out.exists() and not out.is_dir()) or out.resolve() == content.resolve():
         raise click.UsageError(f"'{content}' is a folder; wanted another folder for its pictures, not '{out}'")
-    found = [file for file in sorted(content.iterdir()) if file.suffix.lower() in SUFFIXES]
+    found = [file for file in sorted(content.iterdir()) if file.suffix.lower() in PICTURES]
     if not found:
-        raise ValueError(f"no pictures in '{content}'; wanted {', '.join(SUFFIXES)}")
+        raise ValueError(f"no pictures in '{content}'; wanted {', '.join(PICTURES)}")
     return [(f, out / (f.name if f.suffix.lower() in FORMATS else f"{f.name}.png")) for f in found]
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from gatys_lab.files import write_whole
 from gatys_lab.models._base import FeedForward, Style, fingerprint
 from gatys_lab.models._mirror import WIDTHS
 from gatys_lab.networks import _rounding
+from gatys_lab.networks._formats import read_pickle
 from gatys_lab.networks._vgg import VGG
 
 Model = TypeVar("Model", bound=FeedForward)
@@ -89,16 +89,7 @@ def state_of(path: Path) -> dict[str, Tensor]:
     """The tensors of a published checkpoint (.pth, .pth.tar) by its own keys. Nothing in it is run."""
     if not path.is_file():
         raise FileNotFoundError(f"no file '{path}'; wanted a published checkpoint: check the name and the folder")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a cut or foreign pickle fails in every way there is
-        raise ValueError(
-            f"cannot read '{path}': it is cut short, no checkpoint, or holds more than tensors and is refused, since "
-            "reading that could run code; wanted a state_dict (.pth) or a .safetensors file of ours"
-        ) from error
-    if not isinstance(content, Mapping):
-        raise ValueError(f"'{path}' holds a {type(content).__name__}; wanted a state_dict: names and tensors")
-    return {str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)}
+    return {key.removeprefix("module."): value for key, value in read_pickle(path).items()}
 
 
 def rename(path: Path, state: Mapping[str, Tensor], names: Mapping[str, str], into: nn.Module) -> None:

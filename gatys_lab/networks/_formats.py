@@ -143,6 +143,11 @@ def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
                 return {key: stored.get_tensor(key) for key in stored.keys()}, stored.metadata() or {}  # noqa: SIM118
         except SafetensorError as error:
             raise ValueError(f"'{path}' is no complete safetensors file: {error}; fetch it again") from error
+    return read_pickle(path), {}
+
+
+def read_pickle(path: Path) -> dict[str, Tensor]:
+    """The tensors of a state_dict in a .pth file, by its own keys; nothing in it is run. Raises ValueError."""
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a cut or foreign pickle fails in every way there is: nine types were seen
@@ -152,7 +157,7 @@ def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ) from error
     if not isinstance(content, Mapping):
         raise ValueError(f"'{path}' holds a {type(content).__name__}; wanted a state_dict: names and tensors")
-    return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}, {}
+    return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
 
 
 def _fits(path: Path, raw: Mapping[str, Tensor], layout: str) -> dict[str, dict[str, str]]:

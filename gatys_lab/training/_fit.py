@@ -17,7 +17,7 @@ from torch import distributed as dist
 
 from gatys_lab.models._base import FeedForward
 from gatys_lab.objective import Objective
-from gatys_lab.training._descent import Descent
+from gatys_lab.training._descent import Descent, follow
 from gatys_lab.training._pictures import Crops
 from gatys_lab.types import Features, Image
 
@@ -115,10 +115,7 @@ class Training:
             raise ValueError(f"{HOPELESS} steps without a finite gradient: try a smaller rate, or precision fp32")
         if self.skipped == 0:
             self.descent.step(self.rate())
-        keep = min(self.settings.average, (1 + self.done) / (10 + self.done))
-        with torch.no_grad():
-            for mean, now in zip(self.average, self.weights, strict=True):
-                mean.lerp_(now, 1 - keep)
+        follow(self.average, self.weights, self.settings.average, self.done)
         self.done += 1
         return self._of_all({"total": total.detach(), **parts})
 

@@ -13,20 +13,27 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 from torch import Tensor
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+from gatys_lab.config import PICTURES
+
 Array = NDArray[np.float32]
 log = logging.getLogger(__name__)
 
 
 def files_in(folder: Path, hold_out: int = 0) -> tuple[Path, ...]:
     """The pictures below a folder, sorted, without the last `hold_out`, which are kept for measuring."""
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    return split(folder, hold_out)[0]
+
+
+def split(folder: Path, hold_out: int) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """The pictures below a folder, sorted: all but the last `hold_out`, and those."""
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES)
     if len(found) <= hold_out:
         raise ValueError(
             f"{len(found)} pictures in '{folder}', {hold_out} of them held out: nothing left to train on; "
             "name another folder, or hold out fewer"
         )
-    return tuple(found[: len(found) - hold_out])
+    kept = len(found) - hold_out
+    return tuple(found[:kept]), tuple(found[kept:])
 
 
 class Crops:

@@ -12,6 +12,7 @@ import hashlib
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from gatys_lab.models import _files
 from gatys_lab.models._base import fingerprint
 from gatys_lab.training import _loop
 from gatys_lab.training._fit import Recipe, Settings, Training
-from gatys_lab.training._pictures import Crops, files_in
+from gatys_lab.training._pictures import Crops, split
 
 SHOWN = 4  # pairs on the sheet
 
@@ -37,16 +38,22 @@ class Data:
     paintings: Path
     hold_out: tuple[int, int] = (SHOWN, SHOWN)
 
-    def files(self) -> list[tuple[Path, ...]]:
-        return [files_in(self.photos, self.hold_out[0]), files_in(self.paintings, self.hold_out[1])]
+    @cached_property
+    def _parts(self) -> list[tuple[tuple[Path, ...], tuple[Path, ...]]]:
+        return [split(self.photos, self.hold_out[0]), split(self.paintings, self.hold_out[1])]
 
+    @property
+    def files(self) -> list[tuple[Path, ...]]:
+        return [kept for kept, _ in self._parts]
+
+    @property
     def held(self) -> list[tuple[Path, ...]]:
         """What is held out, or, if that is nothing, what is trained on."""
-        return [files_in(self.photos)[-self.hold_out[0] :], files_in(self.paintings)[-self.hold_out[1] :]]
+        return [held or kept for kept, held in self._parts]
 
     def digest(self) -> str:
         """12 hex digits of the names of what is trained on."""
-        names = "\n".join(file.name for files in self.files() for file in files)
+        names = "\n".join(file.name for files in self.files for file in files)
         return hashlib.sha256(names.encode()).hexdigest()[:12]
 
 
@@ -70,9 +77,9 @@ def train(
     """
     check_target(out, ".safetensors")
     options, losses = dict(options or {}), dict(losses or {})
-    contents, styles = (Crops(files, settings.size_px) for files in data.files())
+    contents, styles = (Crops(files, settings.size_px) for files in data.files)
     run = Training(_recipe(name, encoder, options, losses, settings.seed, device), contents, styles, settings)
-    pictures = [Crops(files, settings.size_px).draw(SHOWN, settings.seed, 10**8) for files in data.held()]
+    pictures = [Crops(files, settings.size_px).draw(SHOWN, settings.seed, 10**8) for files in data.held]
     network = run.recipe.model.encoder
     facts = {
         "model": name,
@@ -112,7 +119,7 @@ def _recipe(
 
 
 def _told(data: Data, log: "_Log") -> dict[str, str]:
-    photos, paintings = (len(files) for files in data.files())
+    photos, paintings = (len(files) for files in data.files)
     return {
         "data": f"{photos} photos of '{data.photos.name}', {paintings} paintings of '{data.paintings.name}'",
         "hours": f"{log.last.seconds / 3600:.2f} since the last resumption",

@@ -21,7 +21,7 @@ from gatys_lab.networks import _rounding, lite
 from gatys_lab.networks._vgg import VGG
 from gatys_lab.training import _loop
 from gatys_lab.training._checkpoint import save_weights
-from gatys_lab.training._descent import Descent
+from gatys_lab.training._descent import Descent, follow
 from gatys_lab.training._loop import Progress
 from gatys_lab.training._pictures import Crops
 from gatys_lab.training._pool import Pool
@@ -184,10 +184,7 @@ class Distillation:
         norm = torch.nn.utils.clip_grad_norm_(self.student.parameters(), 5.0)
         if math.isfinite(norm):
             self.descent.step(s.rate * min(1.0, left, (self.done + 1) / 100))
-        keep = min(s.average, (1 + self.done) / (10 + self.done))
-        with torch.no_grad():
-            for mean, now in zip(self.average.parameters(), self.student.parameters(), strict=True):
-                mean.lerp_(now, 1 - keep)
+        follow(self.average.parameters(), self.student.parameters(), s.average, self.done)
 
     def state(self) -> dict:
         """All that a resumed run needs, tensors and numbers only."""
