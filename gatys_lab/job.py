@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from PIL import Image as Pillow
 
-from gatys_lab import catalog, devices
+from gatys_lab import catalog, devices, models
 from gatys_lab.config import BALANCED_TV, DEFAULTS, STYLE_LAYERS, Config
 from gatys_lab.engine import Callback, optimize
 from gatys_lab.errors import UnknownName
 from gatys_lab.images import Picture, as_image, longest, read, resize, resize_to, shape_at, to_pil
+from gatys_lab.models import FeedForward
 from gatys_lab.objective import Objective, balanced, content, smoothness, style
 from gatys_lab.specs import LossSpec, parse_loss
 from gatys_lab.types import Image, Network, Optimizer, Reason, Step, StyleLoss
@@ -76,9 +77,8 @@ def prepare(photo: Source, painting: Source, **options: Any) -> "Job":
     network = catalog.load("networks", config.network, weights=config.weights, pooling=config.pooling, **asked).to(
         device
     )
-    job = Job(
-        config, photo, painting, network, catalog.load("optimizers", config.optimizer), objective_of(config), device
-    )
+    optimizer, starter = catalog.load("optimizers", config.optimizer), _starter(config.init)
+    job = Job(config, photo, painting, network, optimizer, objective_of(config), device, starter and starter.to(device))
     job.check()
     return job
 
@@ -94,6 +94,7 @@ class Job:
     optimizer: Optimizer
     objective: Objective
     device: torch.device
+    starter: FeedForward | None = None  # paints where the coarsest size begins
 
     @property
     def size_px(self) -> int:
@@ -174,11 +175,15 @@ class Job:
         )
 
     def _first(self, photo: Image) -> Image:
-        """Where the coarsest size begins: the photo, seeded noise, the painting, or a picture in a file."""
+        """Where the coarsest size begins: the photo, a model's painting of it, seeded noise, the painting, a file."""
         if self.config.init == "content":
             return photo
         if self.config.init == "noise":
             return torch.rand(photo.shape, generator=torch.Generator().manual_seed(self.config.seed)).to(photo)
+        if self.starter is not None:
+            painting = resize(self.painting.image.to(photo), self._style_px(longest(photo)))
+            with torch.no_grad():
+                return self.starter(photo, self.starter.style_of(painting))
         start = self.painting.image if self.config.init == "style" else _picture(self.config.init, self.config).image
         return resize_to(start.to(photo), photo.shape[2:])
 
@@ -264,6 +269,12 @@ def _losses(given: Losses) -> dict[str, tuple[StyleLoss, float]]:
         count = sum(known.split("#")[0] == name for known in losses)
         losses[name if not count else f"{name}#{count + 1}"] = (loss, weight)
     return losses
+
+
+def _starter(init: str) -> FeedForward | None:
+    """The model that paints the beginning, if `init` names one, or is a file of its weights."""
+    by_model = init in catalog.names("models") or Path(init).suffix == ".safetensors"
+    return models.load_model(init) if by_model else None
 
 
 def _picture(source: Source, config: Config) -> Picture:

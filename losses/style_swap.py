@@ -3,8 +3,12 @@
 Chen & Schmidt 2016, eq. 1 and 2. Similar means the largest normalised cross-correlation; overlapping patches are
 averaged. Differs: the score of two patches is the sum, over their cells, of inner products of cells, so one product of
 all cells serves every patch (9 times fewer multiplications at 3 x 3), and it is taken a tile of the content at a time,
-so that memory grows with the number of positions, not with its square. The distance is a mean, not a sum. Patches
+so that memory grows with the number of positions, not with its square. Where 16-bit products are fast, whole patches
+are compared in them, and the best four in 32 bits. The distance is a mean, not a sum. Patches
 that would hang over the border when the stride does not fit are moved inside, so that every cell is covered.
+
+`candidates=N` searches N style patches instead of all: k-means (of patches of length 1, projected at random to
+`NUMBERS`) groups them, and the patch nearest to each centre stands for its group. How far they are apart is logged.
 
 >>> import torch
 >>> style, content = torch.rand(1, 8, 12, 10), torch.rand(1, 8, 9, 7)
@@ -16,6 +20,7 @@ that would hang over the border when the stride does not fit are moved inside, s
 True
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -25,7 +30,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gatys_lab.losses import _moments, _options
+from gatys_lab.losses._search import quick, shortlist
+from gatys_lab.losses._thinning import stand_ins
 
+log = logging.getLogger(__name__)
+NUMBERS, SAMPLE, CHUNK = 128, 32, 4096  # that a patch is grouped by; patches looked at a candidate; and at a time
+TILE = 1024  # content patches that are sought at a time in 16 bits
 TILE_BYTES = 64 << 20  # of inner products of cells; about three such tiles live at once
 
 
@@ -38,14 +48,22 @@ class StyleSwap:
 
     patch: int = 3
     stride: int = 1
+    candidates: int | None = None  # style patches that are searched; None: all
 
     def fit(self, style: Tensor, content: Tensor, weights: Tensor | None = None) -> Tensor:
         """`weights`: style patches whose cells all have a weight above 0 may be chosen. Raises ValueError if none."""
         for name, features in (("style", style), ("content", content)):
             self._check_size(name, features)
         c, s = (_cells(features.detach()) for features in (content, style))
-        candidates = self._candidates(s, weights, style)
-        return self._rebuild(c, s, self._matches(c, s, candidates)).permute(2, 0, 1)[None]
+        chosen = self._candidates(s, weights, style)
+        few = self.candidates is not None and self.candidates < int(chosen.sum())
+        if few:
+            best = self._matches_few(c, s, self._thin(s, chosen))
+        elif c.dtype == torch.float32 and quick(c.device):
+            best = self._matches_in_16_bits(c, s, chosen)
+        else:
+            best = self._matches(c, s, chosen)
+        return self._rebuild(c, s, best).permute(2, 0, 1)[None]
 
     def __call__(self, features: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
         if features.shape[1:] != target.shape[1:]:
@@ -77,6 +95,69 @@ class StyleSwap:
             left = f"no patch of {self.patch} x {self.patch} in {h} x {w} cells"
             raise ValueError(f"the style's mask leaves {left}; choose a larger region, a shallower layer or patch=1")
         return chosen
+
+    def _thin(self, style: Tensor, chosen: Tensor) -> Tensor:
+        """Of the chosen patches, the first cells (n,) of those that stand for all: at most `candidates`."""
+        assert self.candidates is not None
+        generator, first = torch.Generator().manual_seed(0), _firsts(chosen, style)
+        sample = torch.randperm(len(first), generator=generator)[: SAMPLE * self.candidates].sort().values
+        first = first[sample.to(first.device)]
+        axes = torch.randn(style.shape[2] * self.patch**2, NUMBERS, generator=generator).to(style)
+        points = torch.cat([F.normalize(self._patches(style, part), dim=1) @ axes for part in first.split(CHUNK)])
+        kept, error = stand_ins(F.normalize(points, dim=1), self.candidates)
+        log.info("style-swap: %d of %d style patches, %.2f apart", len(kept), int(chosen.sum()), error)
+        return first[kept]
+
+    def _matches_few(self, content: Tensor, style: Tensor, first: Tensor) -> Tensor:
+        """As `_matches`, among the style patches that begin at these cells (n,)."""
+        (height, width), channels = content.shape[:2], content.shape[2]
+        patches = F.normalize(self._patches(style, first), dim=1)  # (n, patch * patch * C)
+        kernels = patches.view(len(first), self.patch, self.patch, channels).permute(0, 3, 1, 2)
+        image, n = content.permute(2, 0, 1)[None], self.patch - 1
+        rows = max(1, TILE_BYTES // (len(first) * width * content.element_size()))
+        best = [F.conv2d(image[:, :, top : top + rows + n], kernels)[0].argmax(0) for top in range(0, height - n, rows)]
+        return first[torch.cat(best)[self._starts(height)][:, self._starts(width)]]
+
+    def _matches_in_16_bits(self, content: Tensor, style: Tensor, chosen: Tensor) -> Tensor:
+        """As `_matches`: a patch's best few are sought in bfloat16, and decided among in 32 bits."""
+        (height, width), first = content.shape[:2], _firsts(chosen, style)
+        energy = F.avg_pool2d(style.square().sum(2)[None], self.patch, 1, divisor_override=1)[0][chosen]
+        scale = energy.clamp(min=torch.finfo(energy.dtype).tiny).rsqrt()  # (m,)
+        rough, rough_style = content.bfloat16(), style.bfloat16()
+
+        def keys(part: Tensor) -> Tensor:
+            return self._patches(rough_style, first[part]) * scale[part, None].bfloat16()
+
+        every = torch.arange(len(first), device=first.device)
+        middle = keys(every[:: max(1, len(every) // 1024)]).float().mean(0).bfloat16()  # what all products share
+        queries = (self._starts(height)[:, None] * width + self._starts(width)).flatten().to(first.device)
+        values, indices = [], []
+        for part in every.split(16 * TILE):
+            those = keys(part) - middle
+            lists = [shortlist(self._patches(rough, tile), those) for tile in queries.split(TILE)]
+            values.append(torch.cat([v for v, _ in lists]))
+            indices.append(part[0] + torch.cat([i for _, i in lists]))
+        top = torch.cat(values, 1).topk(values[0].shape[1], 1).indices
+        few = torch.cat(indices, 1).gather(1, top)  # (queries, k)
+        best = [
+            self._decide(content, style, *pair, first, scale)
+            for pair in zip(queries.split(TILE), few.split(TILE), strict=True)
+        ]
+        return torch.cat(best).view(len(self._starts(height)), -1)
+
+    def _decide(
+        self, content: Tensor, style: Tensor, queries: Tensor, few: Tensor, first: Tensor, scale: Tensor
+    ) -> Tensor:
+        """The first cells (n,) of the best among the style patches `few` (n, k) for content patches (n,)."""
+        patches = self._patches(style, first[few.flatten()]).view(*few.shape, -1)
+        scores = (patches @ self._patches(content, queries)[:, :, None])[..., 0] * scale[few]
+        return first[few.gather(1, scores.argmax(1, keepdim=True))[:, 0]]
+
+    def _patches(self, features: Tensor, first: Tensor) -> Tensor:
+        """Patches (n, patch * patch * C) of features (h, w, C) by their first cells (n,)."""
+        cells = torch.arange(self.patch, device=features.device)
+        offsets = (cells[:, None] * features.shape[1] + cells).flatten()
+        return features.flatten(0, 1)[first[:, None] + offsets].flatten(1)
 
     def _matches(self, content: Tensor, style: Tensor, candidates: Tensor) -> Tensor:
         """Each content patch's best match (rows, columns), as the index of its first cell in the style."""
@@ -127,12 +208,21 @@ class StyleSwap:
         return (total / count).view_as(content)
 
 
-def build(patch: int = 3, stride: int = 1) -> StyleSwap:
-    """`patch` and `stride` in cells. Raises ValueError if a stride would leave cells between patches."""
+def build(patch: int = 3, stride: int = 1, candidates: int | None = None) -> StyleSwap:
+    """`patch` and `stride` in cells; `candidates`: search so many style patches instead of all.
+
+    Raises ValueError if a stride would leave cells between patches.
+    """
     patch, stride = _options.whole("patch", patch, 1), _options.whole("stride", stride, 1)
     if stride > patch:
         raise ValueError(f"stride={stride} leaves gaps between patches of {patch}; wanted at most {patch}")
-    return StyleSwap(patch, stride)
+    return StyleSwap(patch, stride, None if candidates is None else _options.whole("candidates", candidates, 1))
+
+
+def _firsts(chosen: Tensor, style: Tensor) -> Tensor:
+    """The first cells (n,) of the chosen patches (rows, columns) of a style (h, w, C)."""
+    rows, columns = chosen.nonzero(as_tuple=True)
+    return rows * style.shape[1] + columns
 
 
 def _cells(features: Tensor) -> Tensor:

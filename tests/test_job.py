@@ -2,13 +2,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
+from safetensors.torch import save_file
 
 from gatys_lab import stylize
 from gatys_lab.config import BALANCED_TV
 from gatys_lab.errors import UnknownName
-from gatys_lab.images import read
+from gatys_lab.images import read, resize
 from gatys_lab.job import prepare
 from gatys_lab.losses import bn
+from gatys_lab.models import adain
+from gatys_lab.models._files import save
+from gatys_lab.networks import lite
 from gatys_lab.objective import content, style
 
 QUICK = {"size_px": 80, "evaluations": 6, "smallest_px": 32}
@@ -160,3 +164,22 @@ def test_what_cannot_be_done_is_said(photo, painting):
         stylize(photo, painting, style_loss={"gram": 0.0})
     with pytest.raises(FileNotFoundError):
         stylize("none.jpg", painting)
+
+
+def test_a_model_paints_the_beginning(photo, painting, tmp_path):
+    torch.manual_seed(0)
+    model = adain.create(lite.build())
+    save(model, tmp_path / "own.safetensors", {})
+    images = []
+    start = str(tmp_path / "own.safetensors")
+    seen = [lambda step: images.append(step.image.clone())]
+    result = stylize(photo, painting, init=start, single_scale=True, style_scale=0.9, callbacks=seen, **QUICK)
+    content, style = resize(read(photo).image, 80), resize(read(painting).image, 72)
+    torch.testing.assert_close(images[0], model(content, model.style_of(style)), atol=2e-3, rtol=0)  # half precision
+    assert result.trace[-1].total < result.trace[0].total
+
+
+def test_a_beginning_that_is_no_model_is_said(photo, painting, tmp_path):
+    save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors", {"gatys_lab": '{"style_of": "adain"}'})
+    with pytest.raises(ValueError, match=r"other.safetensors' holds no model; wanted weights of adaattn, adain, inv"):
+        prepare(photo, painting, init=str(tmp_path / "other.safetensors"))

@@ -50,7 +50,7 @@ def test_the_stored_lifts_are_orthonormal():
 
 def test_a_file_that_does_not_fit_is_refused(tmp_path):
     save_file({"conv1_1.weight": torch.zeros(3, 3)}, tmp_path / "bad.safetensors")
-    with pytest.raises(ValueError, match=r"no lite network: conv1_1.weight is \(3, 3\), wanted \(16, 3, 3, 3\)"):
+    with pytest.raises(ValueError, match=r"no lite network: conv1_1.weight is \(3, 3\), wanted \(20, 3, 3, 3\)"):
         lite.build(tmp_path / "bad.safetensors")
     (tmp_path / "text").write_text("hello")
     with pytest.raises(ValueError, match="cannot read"):

@@ -49,8 +49,11 @@ def test_swap_survives_dead_patches() -> None:
     assert target[0, 0, 1, 1] == 1  # covered by the live content's patches only
 
 
-def test_style_swap_never_holds_all_pairs(monkeypatch) -> None:
+@pytest.mark.parametrize("in_16_bits", [False, True])
+def test_style_swap_never_holds_all_pairs(monkeypatch, in_16_bits: bool) -> None:
     monkeypatch.setattr(style_swap, "TILE_BYTES", 1 << 20)
+    monkeypatch.setattr(style_swap, "TILE", 64)
+    monkeypatch.setattr(style_swap, "quick", lambda device: in_16_bits)
     content, style = torch.rand(1, 3, 40, 50), torch.rand(1, 3, 60, 40)
     with Largest() as largest:
         style_swap.build().fit(style, content)
@@ -71,3 +74,55 @@ def test_swap_refuses_a_mask_without_a_patch() -> None:
     mask[..., 2:4, :] = 1  # two rows: no patch of 3 x 3 lies in them
     with pytest.raises(ValueError, match="mask leaves no patch of 3 x 3 in 6 x 6 cells"):
         style_swap.build().fit(picture, picture, mask)
+
+
+def test_a_few_candidates_are_patches_of_the_style_and_nearly_as_good(caplog) -> None:
+    caplog.set_level("INFO")
+    style, content = features(4, 30, 28, seed=2), features(4, 20, 23, seed=3)
+    whole = style_swap.build()
+    losses = {n: float(whole(content, style_swap.build(candidates=n).fit(style, content))) for n in (1, 30, 300)}
+    best = float(whole(content, whole.fit(style, content)))
+    assert best <= losses[300] < losses[30] < losses[1]
+    assert "of 728 style patches" in caplog.text
+    target = style_swap.build(patch=1, candidates=30).fit(style, content)
+    assert len(target[0].flatten(1).T.unique(dim=0)) <= 30
+
+
+def test_as_many_candidates_as_patches_are_all_of_them() -> None:
+    style, content = features(4, 8, 9, seed=2), features(4, 7, 6, seed=3)
+    torch.testing.assert_close(
+        style_swap.build(candidates=42).fit(style, content), style_swap.build().fit(style, content), rtol=0, atol=0
+    )
+
+
+def test_a_style_of_few_kinds_of_patches_needs_few_candidates() -> None:
+    """Three vectors, one a column: with as many candidates as there are kinds nothing is lost."""
+    kinds = torch.eye(3, 4).double()
+    style = kinds[torch.arange(12) % 3].T[None, :, None].expand(1, 4, 10, 12).contiguous()
+    content = features(4, 9, 7, seed=5)
+    few, whole = (style_swap.build(patch=1, candidates=n).fit(style, content) for n in (3, None))
+    torch.testing.assert_close(few, whole)
+
+
+def test_candidates_respect_the_mask() -> None:
+    style, content = features(3, 16, 16, seed=2), features(3, 9, 9, seed=3)
+    style[..., 8:] += 100
+    mask = torch.ones(1, 1, 16, 16)
+    mask[..., 8:] = 0
+    assert style_swap.build(candidates=10).fit(style, content, mask).max() < 50
+
+
+@pytest.mark.parametrize(("patch", "stride"), [(1, 1), (3, 1), (3, 2)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_what_is_sought_in_16_bits_is_decided_in_32(monkeypatch, patch: int, stride: int, masked: bool) -> None:
+    monkeypatch.setattr(style_swap, "TILE", 37)  # several tiles, and several parts of the style
+    content, style = (torch.relu(features(16, *size, seed=i).float()) for i, size in ((2, (17, 22)), (3, (30, 31))))
+    chosen = torch.rand(30 - patch + 1, 31 - patch + 1, generator=torch.Generator().manual_seed(0)) < 0.7
+    chosen = chosen if masked else torch.ones_like(chosen)
+    swap = style_swap.build(patch, stride)
+    c, s = (style_swap._cells(f) for f in (content, style))
+    found, wanted = swap._matches_in_16_bits(c, s, chosen), swap._matches(c, s, chosen)
+    assert found.shape == wanted.shape and (found == wanted).float().mean() > 0.98
+    assert chosen[found // 31, found % 31].all()
+    scores = [swap._rebuild(c, s, best).sub(c).square().mean() for best in (found, wanted)]
+    torch.testing.assert_close(*scores, rtol=1e-2, atol=0)

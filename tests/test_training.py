@@ -77,6 +77,47 @@ def test_cut_to_its_own_width_a_network_is_itself():
         assert error < 0.02, layer
 
 
+def narrow(width):
+    heads = {step.replace("conv", "relu"): width for step in lite.WIDTHS}
+    return VGG("student", dict.fromkeys(lite.WIDTHS, width), heads=heads, padding="reflect").requires_grad_(False)
+
+
+def test_a_grafted_network_computes_what_the_smaller_one_did():
+    small, large = narrow(4), narrow(6)
+    _slim.graft(large, small.state_dict())
+    image = torch.rand(1, 3, 40, 48)
+    before, after = (net(image, tuple(lite.WIDTHS)) for net in (small, large))
+    for layer, features in before.items():
+        torch.testing.assert_close(after[layer][:, :4], features)
+        assert after[layer][:, 4:].abs().max() > 0  # what grew is alive
+    with pytest.raises(ValueError, match=r"conv1_1.weight is \(6, 3, 3, 3\), wanted \(4, 3, 3, 3\) or narrower"):
+        _slim.graft(small, large.state_dict())
+
+
+def test_heads_are_solved_by_least_squares():
+    teacher, student = small_teacher(dict.fromkeys(lite.WIDTHS, 6)), narrow(6)
+    _slim.graft(student, teacher.state_dict())
+    batches = [torch.rand(2, 3, 48, 48) for _ in range(3)]
+    lifts = {layer: torch.linalg.qr(torch.randn(6, 6)).Q for layer in RELUS}
+    _slim.solve_heads(teacher, student, lifts, batches)
+    image = torch.rand(1, 3, 40, 48)
+    found, wanted = Lifted(student, lifts)(image, RELUS), teacher(image, RELUS)
+    for layer in RELUS:
+        assert (found[layer] - wanted[layer]).norm() < 0.02 * wanted[layer].norm(), layer
+
+
+def test_training_goes_on_from_an_earlier_student(folder, tmp_path):
+    first = a_run(folder, steps=6)
+    train(first, tmp_path / "first.safetensors", lambda progress: None)
+    earlier = lite.read(tmp_path / "first.safetensors")
+    second = a_run(folder)
+    second.start = earlier
+    second.begin()
+    for name, tensor in second.student.state_dict().items():
+        if name.startswith("conv"):
+            torch.testing.assert_close(tensor, earlier[name])
+
+
 def test_a_pools_pictures_approach_what_they_are_moved_towards():
     pool, generator = Pool.empty(4, 16), torch.Generator().manual_seed(0)
     contents, styles = torch.rand(2, 4, 3, 16, 16)

@@ -1,6 +1,7 @@
 """Training of the feed-forward models: the objective is the engine's, runs resume exactly, data may be broken."""
 
 import csv
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,14 +11,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gatys_lab import catalog
+from gatys_lab import catalog, cli
 from gatys_lab.models import adaattn, adain, inverse
 from gatys_lab.models._base import Shares
+from gatys_lab.models._files import save
 from gatys_lab.networks import lite
 from gatys_lab.objective import content, style
+from gatys_lab.training import _judge, feedforward
 from gatys_lab.training import adaattn as adaattn_recipe
 from gatys_lab.training import adain as adain_recipe
-from gatys_lab.training import feedforward
 from gatys_lab.training import inverse as inverse_recipe
 from gatys_lab.training._fit import Lesson, Settings, Training
 from gatys_lab.training._pictures import Crops, files_in
@@ -188,6 +190,43 @@ def test_settings_that_cannot_be_are_refused(folder):
             a_run("adain", folder, **changes)
 
 
+@pytest.fixture
+def own(tmp_path):
+    """Weights of each model, untrained."""
+    for name, (models, _) in MODELS.items():
+        torch.manual_seed(0)
+        save(models.create(lite.build()), tmp_path / f"{name}.safetensors", {})
+    return tmp_path
+
+
+def test_the_figures_of_models(own, monkeypatch):
+    monkeypatch.setattr(_judge, "EVALUATIONS", 8)
+    monkeypatch.setattr(_judge, "ADAM_STEPS", 8)
+    pairs = [tuple(torch.rand(2, 1, 3, 64, 80, generator=_seeded()))]
+    found = _judge.judge(own / "adain.safetensors", pairs)
+    assert found["engine style"] < found["photo style"]
+    model = adain.build(own / "adain.safetensors")
+    layers, (photo, painting) = adain_recipe.STYLE_LAYERS, pairs[0]
+    look, picture = (model.encoder(x, layers) for x in (painting, model(photo, model.style_of(painting))))
+    wanted = float((10 * style("bn", layers)).fit(look, look)(picture).total)
+    assert found["model style"] == pytest.approx(wanted, rel=1e-4)
+    found = _judge.judge(own / "inverse.safetensors", pairs)
+    assert 0 < found["reconstruction error"] < 1 and found["engine swapped"] < found["model swapped"]
+    found = _judge.judge(own / "adaattn.safetensors", pairs, own / "adain.safetensors")
+    assert set(found) == {"adaattn local", "adain local", "model global", "photo global"}
+    assert min(found.values()) > 0
+
+
+def test_the_command_that_measures_a_model(own, folder, capsys, monkeypatch):
+    monkeypatch.setattr(_judge, "EVALUATIONS", 3)
+    (folder / "broken.jpg").unlink()
+    data = ["--photos", folder, "--paintings", folder, "--hold-out-photos", "2", "--hold-out-paintings", "2"]
+    arguments = ["train", "measure", own / "adain.safetensors", *data, "--pairs", "2", "--size", "64"]
+    with pytest.raises(SystemExit) as done:
+        cli.main(list(map(str, arguments)))
+    assert done.value.code == 0 and "model style" in json.loads(capsys.readouterr().out)
+
+
 def test_the_image_similarity_loss_is_its_formula(monkeypatch):
     monkeypatch.setattr(adaattn_recipe, "ROWS", 5)
     frames = [torch.randn(1, 4, 3, 4).double() for _ in range(4)]
@@ -202,6 +241,34 @@ def test_the_image_similarity_loss_is_its_formula(monkeypatch):
     torch.testing.assert_close(found.double(), wanted, rtol=1e-4, atol=0)
     same = adaattn_recipe.image_similarity((frames[0], frames[1]), (frames[0], frames[1]))
     assert float(same) == 0
+
+
+def test_with_a_similarity_weight_frames_are_painted_and_compared():
+    recipe, plain = a_recipe("adaattn", similarity_weight=100.0), a_recipe("adaattn")
+    contents, styles = torch.rand(2, 2, 3, 64, 48, generator=_seeded())
+    total, parts = Lesson(recipe, "fp32")(contents, styles)
+    assert set(parts) == {"content", "bn", "similarity"}
+    assert float(total.detach()) == pytest.approx(sum(map(float, parts.values())), rel=1e-5)
+    both = [torch.cat(pair) for pair in ((contents, adaattn_recipe.moved(contents)), (styles, styles))]
+    rest, _ = Lesson(plain, "fp32")(*both)
+    assert float(total.detach() - parts["similarity"]) == pytest.approx(float(rest.detach()), rel=1e-4)
+    model, wanted = recipe.model, 0.0
+    seen = model.encoder(both[0], adaattn_recipe.SIMILAR)
+    found = model.encoder(recipe.paint(contents, styles)[0], adaattn_recipe.SIMILAR)
+    for layer in adaattn_recipe.SIMILAR:
+        for i in range(2):
+            a, b, c, d = (f[j : j + 1] for f in (seen[layer], found[layer]) for j in (i, i + 2))
+            wanted += 100 * float(adaattn_recipe.image_similarity((a, b), (c, d)).detach()) / 2
+    assert float(parts["similarity"]) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_the_next_frame_is_the_picture_a_little_moved():
+    row = torch.linspace(0, 1, 64).expand(3, 3, 64, 64)
+    frames = adaattn_recipe.moved(row)
+    assert frames.shape == row.shape
+    slopes = frames[:, 0, 32].diff().mean(1)
+    torch.testing.assert_close(slopes * 63, torch.full((3,), 15 / 16), atol=0.03, rtol=0)  # nearer by a sixteenth
+    assert len(frames[:, 0, 32, 0].unique()) == 3  # each in a direction of its own
 
 
 def test_the_ablation_without_a_loss_has_none_of_it():

@@ -5,9 +5,11 @@ from typing import Any
 
 import click
 
+from gatys_lab import catalog
 from gatys_lab.specs import LossSpec, parse_layers, parse_loss, parse_weighted
 
 FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+WORDS = ("content", "noise", "style")  # where a picture may begin
 OUTPUT = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -61,12 +63,13 @@ class Region(click.ParamType):
 
 
 class Start(click.ParamType):
-    """A word for where the picture begins, or a file that it begins with."""
+    """A word for where the picture begins, a model that paints the beginning, or a file (a picture, or a model)."""
 
-    name = "content|noise|style|FILE"
+    name = f"{'|'.join(WORDS)}|MODEL|FILE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        return value if value in ("content", "noise", "style") else str(FILE.convert(value, param, ctx))
+        known = (*WORDS, *catalog.names("models"))
+        return value if value in known else str(FILE.convert(value, param, ctx))
 
 
 class Layers(click.ParamType):

@@ -30,11 +30,15 @@ def command() -> None:
               help="May be changed when a run is resumed.")  # fmt: skip
 @click.option("--crop", "size_px", type=click.IntRange(min=32), default=128, show_default=True,
               help="Side of the crops that are learnt from.")  # fmt: skip
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), default=1e-3, show_default=True)
+@click.option("--start", type=FILE, help="Go on from a network that this command made; it may be narrower.")
 @click.option("--seed", type=COUNT, default=0, show_default=True)
 @click.option("--hold-out-photos", type=COUNT, default=0, help="Leave out the last so many by name, for `measure`.")
 @click.option("--hold-out-paintings", type=COUNT, default=0, help="The same of the paintings.")
 @click.option("--threads", type=click.IntRange(min=1), help="Processor threads.  [default: all cores]")
-def lite(out: Path, steps: int, size_px: int, seed: int, threads: int | None, **data: Any) -> None:
+def lite(
+    out: Path, steps: int, size_px: int, rate: float, start: Path | None, seed: int, threads: int | None, **data: Any
+) -> None:
     """Distil VGG-19 into the small network `lite`. Run again after an interruption, it goes on where it stood.
 
     \b
@@ -43,18 +47,20 @@ def lite(out: Path, steps: int, size_px: int, seed: int, threads: int | None, **
     """
     import torch
 
+    from gatys_lab.networks import lite as student
     from gatys_lab.training import _teacher
     from gatys_lab.training._pictures import Crops, files_in
     from gatys_lab.training.lite import Distillation, Settings, train
 
     if threads is not None:
         torch.set_num_threads(threads)
-    settings = Settings(steps=steps, size_px=size_px, seed=seed)
+    settings = Settings(steps=steps, size_px=size_px, seed=seed, rate=rate)
+    earlier = None if start is None else student.read(start)
     photos = files_in(data["photos"], data["hold_out_photos"])
     paintings = files_in(data["paintings"], data["hold_out_paintings"]) if data["paintings"] else photos
     contents, styles = Crops(photos, settings.size_px), Crops(paintings, settings.size_px)
     samples = [contents.draw(8, seed, 10**8 + i) for i in range(16)]
-    run = Distillation(_teacher.load(data["teacher"], samples), contents, styles, settings)
+    run = Distillation(_teacher.load(data["teacher"], samples), contents, styles, settings, earlier)
     click.echo(f"{len(photos)} photos, {len(paintings)} paintings, {steps} steps", err=True)
     with click.progressbar(length=steps, file=sys.stderr, item_show_func=lambda text: text) as bar:
 
@@ -69,21 +75,44 @@ def lite(out: Path, steps: int, size_px: int, seed: int, threads: int | None, **
 
 @command.command()
 @click.argument("weights", type=FILE)
-@click.option("--teacher", type=FILE, required=True, help="The weights that it was distilled from.")
 @click.option("--photos", type=FOLDER, required=True)
 @click.option("--paintings", type=FOLDER, required=True)
-@click.option("--hold-out-photos", type=click.IntRange(min=2), default=40, show_default=True)
+@click.option("--teacher", type=FILE, help="For a lite network: the weights that it was distilled from.")
+@click.option("--rival", type=FILE, help="For AdaAttN: an AdaIN whose local feature loss is measured beside it.")
+@click.option("--hold-out-photos", type=click.IntRange(min=2), default=40, show_default=True,
+              help="Look at the last so many by name.")  # fmt: skip
 @click.option("--hold-out-paintings", type=click.IntRange(min=2), default=20, show_default=True)
 @click.option("--pairs", type=click.IntRange(min=1), default=6, show_default=True, help="Pictures to optimise.")
-@click.option("--rank-pairs", type=click.IntRange(min=3), default=600, show_default=True)
+@click.option("--rank-pairs", type=click.IntRange(min=3), default=600, show_default=True,
+              help="For a lite network: pairs of pictures whose losses are ranked.")  # fmt: skip
 @click.option("--size", "size_px", type=click.IntRange(min=64), default=256, show_default=True)
-def measure(weights: Path, **options: Any) -> None:
-    """How well a `lite` network stands in for VGG-19, on the pictures that were held out. Prints JSON."""
+def measure(
+    weights: Path, teacher: Path | None, rival: Path | None, rank_pairs: int, pairs: int, size_px: int, **data: Any
+) -> None:
+    """How well a network of ours stands in for what it was trained on, on pictures that were held out. Prints JSON.
+
+    A lite network is compared with its teacher, a feed-forward model with the engine.
+    """
     import json
 
-    from gatys_lab.training._measure import report
+    from gatys_lab.networks import lite
+    from gatys_lab.training import _judge, _measure
+    from gatys_lab.training._pictures import files_in
 
-    click.echo(json.dumps(report(weights, **options), indent=1))
+    held = (
+        files_in(data["photos"])[-data["hold_out_photos"] :],
+        files_in(data["paintings"])[-data["hold_out_paintings"] :],
+    )
+    if not lite.is_lite(weights):
+        both = (_measure.pictures(files[:pairs], size_px) for files in held)
+        figures: dict[str, Any] = dict(_judge.judge(weights, list(zip(*both, strict=False)), rival))
+    elif teacher is None:
+        raise click.UsageError("a lite network is measured beside its teacher: name it with --teacher")
+    else:
+        figures = _measure.report(
+            weights, teacher=teacher, held=held, pairs=pairs, rank_pairs=rank_pairs, size_px=size_px
+        )
+    click.echo(json.dumps(figures, indent=1))
 
 
 def _model(*, steps: int, batch: int, rate: float, decay: float) -> Callable[[Any], click.Command]:
@@ -152,14 +181,21 @@ def adain(transform: str, norm: str, content_weight: float, style_weight: float,
 @click.option("--local/--no-local", default=True, help="The local feature loss, or the photo's features.")
 @click.option("--content-weight", type=WEIGHT, default=3.0, show_default=True, help="Of the local feature loss.")
 @click.option("--style-weight", type=WEIGHT, default=10.0, show_default=True, help="Of the global loss.")
-def adaattn(form: str, shallow: bool, local: bool, content_weight: float, style_weight: float, **shared: Any) -> None:
+@click.option(
+    "--similarity-weight",
+    type=WEIGHT,
+    default=0.0,
+    show_default=True,
+    help="Of the image-similarity loss between frames, for video (published: 100).",
+)
+def adaattn(form: str, shallow: bool, **options: Any) -> None:
     """Train AdaAttN (Liu et al. 2021).
 
     \b
     gatys-lab train adaattn --photos photos/ --paintings paintings/ -o adaattn.safetensors
     """
-    losses = {"content_weight": content_weight, "style_weight": style_weight, "local": local}
-    _train("adaattn", {"form": form, "shallow": shallow}, losses, **shared)
+    losses = {k: options.pop(k) for k in ("content_weight", "style_weight", "similarity_weight", "local")}
+    _train("adaattn", {"form": form, "shallow": shallow}, losses, **options)
 
 
 @_model(steps=80_000, batch=2, rate=1e-3, decay=1e-4)

@@ -6,6 +6,6 @@
 """
 
 from gatys_lab.models._base import FeedForward, Style
-from gatys_lab.models._files import load_style, save_style
+from gatys_lab.models._files import load_model, load_style, save_style
 
-__all__ = ["FeedForward", "Style", "load_style", "save_style"]
+__all__ = ["FeedForward", "Style", "load_model", "load_style", "save_style"]

@@ -18,7 +18,7 @@ from gatys_lab.errors import UnknownName
 from gatys_lab.files import write_whole
 from gatys_lab.models._base import FeedForward, Style, fingerprint
 from gatys_lab.models._mirror import WIDTHS
-from gatys_lab.networks import _rounding
+from gatys_lab.networks import _rounding, lite
 from gatys_lab.networks._formats import read_pickle
 from gatys_lab.networks._vgg import VGG
 
@@ -43,15 +43,7 @@ def encoder(given: str | Path | VGG | None) -> VGG | None:
         return catalog.load("networks", str(given))
     if not Path(given).is_file():
         raise UnknownName(f"no encoder '{given}'; there are {', '.join(WIDTHS)}, or name a file of weights")
-    return catalog.load("networks", "lite" if _is_lite(Path(given)) else "vgg19", weights=Path(given))
-
-
-def _is_lite(path: Path) -> bool:
-    try:
-        with safe_open(path, "pt") as file:
-            return (file.metadata() or {}).get("name") == "lite"
-    except (SafetensorError, OSError):
-        return False
+    return catalog.load("networks", "lite" if lite.is_lite(Path(given)) else "vgg19", weights=Path(given))
 
 
 def published(path: Path, network: VGG | None) -> VGG:
@@ -127,6 +119,16 @@ def load(path: Path, name: str, network: VGG | None, create: Callable[..., Model
     model = create(network, **said["options"])
     _load_into(model, tensors, path)
     return model.eval().requires_grad_(False)
+
+
+def load_model(name: str | Path) -> FeedForward:
+    """A model by name (adain, adaattn, inverse), or of a file of weights of ours, which says what it is."""
+    if name in catalog.names("models"):
+        return catalog.load("models", str(name))
+    made = read(Path(name))[1].get("model")
+    if made not in catalog.names("models"):
+        raise ValueError(f"'{name}' holds no model; wanted weights of {', '.join(catalog.names('models'))}")
+    return catalog.load("models", made, weights=Path(name))
 
 
 def save(model: FeedForward, path: Path, options: Mapping[str, Any]) -> None:

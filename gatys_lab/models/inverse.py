@@ -64,13 +64,16 @@ def build(
     encoder: str | Path | VGG | None = None,
     patch: int | None = None,
     stride: int | None = None,
+    candidates: int | None = None,
 ) -> Inverse:
     """The trained model, from the package itself or a file that `gatys-lab train inverse` wrote.
 
-    `patch` and `stride` of the swap, in cells; None is what it was trained with. `encoder`: see models/adain.py.
+    `patch` and `stride` of the swap, in cells; None is what it was trained with. `candidates`: search so many style
+    patches instead of all (losses/style_swap.py). `encoder`: see models/adain.py.
     """
     path = _files.weights(Inverse.name, weights)
     model = _files.load(path, Inverse.name, _files.encoder(encoder), create)
     swap = model.swap
-    model.swap = style_swap.build(swap.patch if patch is None else patch, swap.stride if stride is None else stride)
+    patch, stride = (old if new is None else new for old, new in ((swap.patch, patch), (swap.stride, stride)))
+    model.swap = style_swap.build(patch, stride, candidates)
     return model

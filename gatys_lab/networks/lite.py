@@ -13,7 +13,7 @@ negative; `conv*` and `pool*` are the network's own path.
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -22,9 +22,8 @@ from gatys_lab.networks._vgg import VGG, plan
 
 NAME = "lite-1"
 BLOCK_WIDTHS = (16, 48, 80, 160, 384)
-WIDTHS = {
-    step: BLOCK_WIDTHS[int(step[4]) - 1] for step in plan((2, 2, 4, 4, 1)) if step.startswith("conv")
-}  # conv1_1 ... conv5_1
+WIDTHS = {step: BLOCK_WIDTHS[int(step[4]) - 1] for step in plan((2, 2, 4, 4, 1)) if step.startswith("conv")}
+WIDTHS["conv1_1"] = 20  # relu1_1 is read from this one alone, and 16 channels leave .16 of it at best
 EMBEDDED = Path(__file__).with_name(f"{NAME}.safetensors")
 
 
@@ -55,6 +54,15 @@ def lifts(weights: Path = EMBEDDED) -> dict[str, Tensor]:
         for name, tensor in read(weights).items()
         if name.startswith("lift")
     }
+
+
+def is_lite(path: Path) -> bool:
+    """Whether a file says that it holds a lite network."""
+    try:
+        with safe_open(path, "pt") as file:
+            return (file.metadata() or {}).get("name") == "lite"
+    except (SafetensorError, OSError):
+        return False
 
 
 def read(path: Path) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,21 +19,31 @@ from gatys_lab.models._base import FeedForward
 from gatys_lab.objective import Objective
 from gatys_lab.training._descent import Descent, follow
 from gatys_lab.training._pictures import Crops
-from gatys_lab.types import Features, Image
+from gatys_lab.types import Features, Image, Loss
 
 CELL_PX = 16  # of relu5_1
 HOPELESS = 100  # steps in a row without a finite gradient
 
 
-class Recipe(Protocol):
+@dataclass(frozen=True)
+class Recipe:
     """What is peculiar to a model."""
 
     model: FeedForward
     objective: Objective
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """What `loss` looks at."""
+        return self.objective.layers
+
     def paint(self, contents: Image, styles: Image) -> tuple[Image, Features, Features]:
         """Pictures, not clamped, and the content's and style's features that the objective is fitted to."""
-        ...
+        raise NotImplementedError
+
+    def loss(self, found: Features, content: Features, style: Features) -> Loss:
+        """Of the pictures' features."""
+        return self.objective.fit(content, style)(found)
 
 
 @dataclass(frozen=True)
@@ -64,9 +74,9 @@ class Lesson(nn.Module):
     def forward(self, contents: Image, styles: Image) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.autocast(contents.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             picture, content, style = self.recipe.paint(contents, styles)
-            found = self.model.encoder(picture.float(), self.recipe.objective.layers)
+            found = self.model.encoder(picture.float(), self.recipe.layers)
         exact = [{k: f.float() for k, f in features.items()} for features in (found, content, style)]
-        loss = self.recipe.objective.fit(*exact[1:])(exact[0])
+        loss = self.recipe.loss(*exact)
         groups: dict[str, Tensor] = {}
         for name, part in loss.parts.items():
             group = name.split(" ")[0]

@@ -16,7 +16,6 @@ from gatys_lab.images import read, resize
 from gatys_lab.networks import lite
 from gatys_lab.objective import Fitted, content, style
 from gatys_lab.training import _teacher
-from gatys_lab.training._pictures import files_in
 from gatys_lab.types import Image, Network
 
 STYLE = tuple(STYLE_LAYERS)
@@ -109,17 +108,16 @@ def report(
     weights: Path,
     *,
     teacher: Path,
-    photos: Path,
-    paintings: Path,
-    hold_out_photos: int,
-    hold_out_paintings: int,
+    held: tuple[Sequence[Path], Sequence[Path]],
     pairs: int,
     rank_pairs: int,
     size_px: int,
 ) -> dict[str, object]:
-    """All figures of a student. `left` is what remains of the teacher's loss where the student (or the teacher) was
-    optimised; `share` the student's part of the teacher's fall."""
-    held = files_in(photos)[-hold_out_photos:], files_in(paintings)[-hold_out_paintings:]
+    """All figures of a student on these photographs and paintings.
+
+    `left` is what remains of the teacher's loss where the student (or the teacher) was optimised; `share` the student's
+    part of the teacher's fall.
+    """
     contents, styles = (pictures(files, size_px) for files in held)
     genuine = _teacher.load(teacher, contents)
     student = lite.build(weights)

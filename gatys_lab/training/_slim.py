@@ -74,6 +74,42 @@ def cut(teacher: VGG, student: VGG, moment_of: dict[str, Tensor]) -> dict[str, T
     return lifts
 
 
+def graft(student: VGG, grown: dict[str, Tensor]) -> None:
+    """Set the student's convolutions from a network that was trained already and may be narrower (`head*` are left).
+
+    Channels that it lacked stay as they are, and what it has does not listen to them yet: the path computes the same.
+    """
+    with torch.no_grad():
+        for name, tensor in student.state_dict().items():
+            if not name.startswith("conv"):
+                continue
+            old = grown[name]
+            if any(a > b for a, b in zip(old.shape, tensor.shape, strict=True)):
+                raise ValueError(f"{name} is {tuple(old.shape)}, wanted {tuple(tensor.shape)} or narrower")
+            tensor[: len(old)] = 0
+            tensor[tuple(slice(n) for n in old.shape)] = old
+
+
+def solve_heads(teacher: VGG, student: VGG, lifts: dict[str, Tensor], batches: list[Tensor]) -> None:
+    """Set every head by least squares, on these pictures, to the teacher's coordinates."""
+    layers = tuple(lifts)
+    convs = tuple(k.replace("relu", "conv") for k in layers)
+    normal: dict[str, Tensor] = {}
+    mixed: dict[str, Tensor] = {}
+    for batch in batches:
+        seen, wanted = student(batch, convs), teacher(batch, layers)
+        for layer, conv in zip(layers, convs, strict=True):
+            a = seen[conv].relu().permute(1, 0, 2, 3).flatten(1)
+            a = torch.cat([a, torch.ones_like(a[:1])])  # (r + 1, N*P)
+            y = lifts[layer].T @ wanted[layer].float().permute(1, 0, 2, 3).flatten(1)
+            normal[layer] = normal.get(layer, 0) + (a @ a.T / a.shape[1]).double()
+            mixed[layer] = mixed.get(layer, 0) + (a @ y.T / a.shape[1]).double()
+    for layer in layers:
+        ridge = RIDGE * normal[layer].diagonal().mean() * torch.eye(len(normal[layer]), dtype=torch.float64)
+        solution = torch.linalg.solve(normal[layer] + ridge, mixed[layer]).T  # (r, k + 1)
+        _set(getattr(student, layer.replace("relu", "head")), solution[:, :-1, None, None], solution[:, -1])
+
+
 def _bias(conv: nn.Conv2d) -> Tensor:
     assert conv.bias is not None
     return conv.bias.detach().double()

@@ -2,9 +2,11 @@
 
 3 * content(relu3_1, relu4_1, relu5_1) + 10 * style("bn", relu2_1 ... relu5_1): the content term is the local feature
 loss, fitted to AdaAttN* of the pictures' own features (attention without f, g and h); `bn` is the global one in the
-published code's mean squared form. For the cosine form, `image_similarity` (eq. 13) compares two frames of a clip.
+published code's mean squared form. For video, 100 * `image_similarity` (eq. 13) compares two frames of a clip; they are
+made of one photograph, which moves a little.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -17,27 +19,64 @@ from gatys_lab.models._base import Shares
 from gatys_lab.models._moments import normalise
 from gatys_lab.models.adaattn import LAYERS, LEVELS, AdaAttN
 from gatys_lab.objective import Objective, content, style
-from gatys_lab.types import Features, Image
+from gatys_lab.training import _fit
+from gatys_lab.types import Features, Image, Loss
 
 STYLE_LAYERS = ("relu2_1", "relu3_1", "relu4_1", "relu5_1")
 STYLE_WEIGHT, LOCAL_WEIGHT = 10.0, 3.0
+SIMILAR = ("relu2_1", "relu3_1", "relu4_1")
+MOTION, GOLDEN = 1 / 16, 2.4  # how much of a side leaves the picture; the golden angle, between directions
 ROWS = 1024  # of a similarity matrix at a time
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """`local` False is the ablation whose content term is the photograph's own features."""
+class Recipe(_fit.Recipe):
+    """`local` False is the ablation whose content term is the photograph's own features.
+
+    With `similarity`, the weight of L_is, every photograph is painted twice, as two frames of a clip would show it.
+    """
 
     model: AdaAttN
-    objective: Objective
     local: bool
+    similarity: float
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*super().layers, *(SIMILAR if self.similarity else ()))))
 
     def paint(self, contents: Image, styles: Image) -> tuple[Image, Features, Features]:
+        if self.similarity:
+            contents, styles = torch.cat([contents, moved(contents)]), torch.cat([styles, styles])
         seen, look = (self.model.encoder(images, LAYERS) for images in (contents, styles))
         summary = [self.model.summarise(look, None)]
         picture = self.model.decode(seen, summary, Shares([1.0], None), 1.0)
         targets = {level: target(self.model, seen, look, level) for level in LEVELS} if self.local else {}
-        return picture, {**seen, **targets}, look
+        return picture, {**seen, **targets, **{f"frames {k}": seen[k] for k in SIMILAR}}, look
+
+    def loss(self, found: Features, content: Features, style: Features) -> Loss:
+        loss = super().loss(found, content, style)
+        if not self.similarity:
+            return loss
+        parts = {f"similarity {k}": self._similarity(content[f"frames {k}"], found[k]) for k in SIMILAR}
+        total = loss.total + torch.stack(list(parts.values())).sum()
+        return Loss(total, {**loss.parts, **{k: part.detach() for k, part in parts.items()}})
+
+    def _similarity(self, content: Tensor, found: Tensor) -> Tensor:
+        """The first frames are the first half of a batch; a mean over them."""
+        pairs = [zip(*(half.split(1) for half in f.chunk(2)), strict=True) for f in (content, found)]
+        return self.similarity * torch.stack([image_similarity(a, b) for a, b in zip(*pairs, strict=True)]).mean()
+
+
+def moved(images: Image) -> Image:
+    """The next frames: the n-th picture a little nearer, the camera turned in the n-th direction."""
+    height, width = images.shape[2:]
+    frames = []
+    for i, image in enumerate(images.split(1)):
+        angle, dy, dx = GOLDEN * i, height * MOTION, width * MOTION
+        top, left = round(dy / 2 * (1 + math.sin(angle))), round(dx / 2 * (1 + math.cos(angle)))
+        window = image[..., top : top + height - round(dy), left : left + width - round(dx)]
+        frames.append(F.interpolate(window, (height, width), mode="bilinear", align_corners=False))
+    return torch.cat(frames)
 
 
 def target(model: AdaAttN, seen: Features, look: Features, level: str) -> Tensor:
@@ -69,10 +108,15 @@ def image_similarity(content: tuple[Tensor, Tensor], result: tuple[Tensor, Tenso
 
 
 def build(
-    model: AdaAttN, content_weight: float = LOCAL_WEIGHT, style_weight: float = STYLE_WEIGHT, local: bool = True
+    model: AdaAttN,
+    content_weight: float = LOCAL_WEIGHT,
+    style_weight: float = STYLE_WEIGHT,
+    local: bool = True,
+    similarity_weight: float = 0.0,
 ) -> Recipe:
-    """Weights of the local and of the global loss; a weight of 0 leaves a loss out."""
+    """Weights of the local, the global and the image-similarity loss; a weight of 0 leaves a loss out."""
     if content_weight + style_weight <= 0:
         raise ValueError("both weights are 0; wanted at least one loss")
     terms = [w * t for w, t in ((content_weight, content(LEVELS)), (style_weight, style("bn", STYLE_LAYERS))) if w > 0]
-    return Recipe(model, Objective(tuple(t for term in terms for t in term.terms)), local)
+    objective = Objective(tuple(t for term in terms for t in term.terms))
+    return Recipe(model, objective, local, similarity_weight)

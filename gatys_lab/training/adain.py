@@ -10,7 +10,8 @@ from torch import Tensor
 
 from gatys_lab.models._base import Shares
 from gatys_lab.models.adain import LAYER, AdaIN
-from gatys_lab.objective import Objective, content, style
+from gatys_lab.objective import content, style
+from gatys_lab.training import _fit
 from gatys_lab.types import Features, Image
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
@@ -18,11 +19,10 @@ STYLE_WEIGHT = 10.0
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(_fit.Recipe):
     """The content of the ablation `concat` is the photograph's own: it has no t."""
 
     model: AdaIN
-    objective: Objective
 
     def paint(self, contents: Image, styles: Image) -> tuple[Image, Features, Features]:
         seen, look = (self.model.encoder(images, STYLE_LAYERS) for images in (contents, styles))

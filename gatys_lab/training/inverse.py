@@ -10,18 +10,18 @@ from dataclasses import dataclass
 import torch
 
 from gatys_lab.models.inverse import LAYER, Inverse
-from gatys_lab.objective import Objective, content, smoothness
+from gatys_lab.objective import content, smoothness
+from gatys_lab.training import _fit
 from gatys_lab.types import Features, Image
 
 TV_WEIGHT = 1e-6  # the published number; of a mean over pixels in [0, 1] it does next to nothing
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(_fit.Recipe):
     """`swaps` False is the ablation of the paper's figure 3: photographs and paintings alone."""
 
     model: Inverse
-    objective: Objective
     swaps: bool
 
     def paint(self, contents: Image, styles: Image) -> tuple[Image, Features, Features]:

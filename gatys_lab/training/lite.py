@@ -25,11 +25,12 @@ from gatys_lab.training._descent import Descent, follow
 from gatys_lab.training._loop import Progress
 from gatys_lab.training._pictures import Crops
 from gatys_lab.training._pool import Pool
-from gatys_lab.training._slim import cut, moments
+from gatys_lab.training._slim import cut, graft, moments, solve_heads
 
 RELUS = tuple(step.replace("conv", "relu") for step in lite.WIDTHS)
 STYLE = tuple(STYLE_LAYERS)
-ATTENTION = dict.fromkeys(RELUS, 0.1) | dict.fromkeys(STYLE, 1.0) | {"relu4_2": 0.5}  # to a layer's feature error
+# To a layer's feature error; relu1_1's is small, and its channels are not many.
+ATTENTION = dict.fromkeys(RELUS, 0.1) | dict.fromkeys(STYLE, 1.0) | {"relu1_1": 4.0, "relu4_2": 0.5}
 DEPTH = torch.tensor([0.04, 0.10, 0.22, 0.32, 0.32])  # how often a style layer's gradient is compared
 SLOPE = 2.0  # weight of the gradient's direction against features and Gram matrices
 EPS = 1e-12
@@ -40,8 +41,8 @@ class Settings:
     """How to train. `steps` may be changed when a run is resumed: the rate falls over the last `decay` of them."""
 
     steps: int = 20_000
-    fresh: int = 2  # pairs from the disk in a step
-    drawn: int = 2  # pairs from the pool
+    fresh: int = 1  # pairs from the disk in a step
+    drawn: int = 3  # pairs from the pool
     size_px: int = 128
     pool: int = 32
     rate: float = 1e-3
@@ -92,8 +93,11 @@ def _distances(features: dict[str, Tensor], style: dict[str, Tensor]) -> Tensor:
 class Distillation:
     """The state of a training run: student, its running average, optimiser, pool. `step()` is one step."""
 
-    def __init__(self, teacher: VGG, contents: Crops, styles: Crops, settings: Settings) -> None:
+    def __init__(
+        self, teacher: VGG, contents: Crops, styles: Crops, settings: Settings, start: dict[str, Tensor] | None = None
+    ) -> None:
         self.teacher, self.contents, self.styles, self.settings = teacher, contents, styles, settings
+        self.start = start  # an earlier student's tensors, as `lite.read` gives them
         self.student = lite.create()
         self.average = lite.create()
         self.lifts: dict[str, Tensor] = {}
@@ -102,13 +106,16 @@ class Distillation:
         self.done = 0
 
     def begin(self) -> None:
-        """The closed-form start, from the teacher's second moments."""
+        """The closed-form start, from the teacher's second moments; with `start`, from that student's convolutions."""
         s = self.settings
         batches = [
             crops.draw(8, s.seed, 10**9 + i) for i in range(s.moment_batches) for crops in (self.contents, self.styles)
         ]
         with torch.no_grad():
             self.lifts = cut(self.teacher, self.student, moments(self.teacher, batches, RELUS))
+            if self.start is not None:
+                graft(self.student, self.start)
+                solve_heads(self.teacher, self.student, self.lifts, batches)
         self.teacher = self.teacher.bfloat16()
         self.average.load_state_dict(self.student.state_dict())
 
