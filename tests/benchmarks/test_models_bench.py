@@ -69,17 +69,17 @@ SWAPS = {
     "512 candidates": lambda content, style: style_swap.build(candidates=512).fit(style, content),
 }
 SWAP = """
-import resource, sys, torch
+import sys, torch
 from tests.benchmarks.test_models_bench import *
 content, style = smooth(1, 256, 128, 128, seed=0), smooth(1, 256, 128, 128, seed=1)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_mib()
 swap = SWAPS[sys.argv[1]]
 print(f"{seconds(lambda: swap(content, style), 3):.2f} s")
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, "MiB")
+print(peak_mib() - before, "MiB")
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the resource module is not on Windows")
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 def test_style_swap_at_relu3_1_of_512_px():
     content, style = smooth(1, 256, 128, 128, seed=0), smooth(1, 256, 128, 128, seed=1)
     targets = {name: swap(content, style) for name, swap in SWAPS.items()}
@@ -97,7 +97,7 @@ def child(program, *arguments) -> str:
 
 
 ATTENTION = """
-import resource, sys, torch
+import sys, torch
 from tests.benchmarks.test_models_bench import *
 from gatys_lab.models import adaattn
 form, size_px = sys.argv[1], int(sys.argv[2])
@@ -106,12 +106,12 @@ if form == "naive":
     from gatys_lab.models import _attention
     _attention.FORMS["softmax"] = naive
 photo = torch.rand(1, 3, size_px, size_px)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_mib()
 began = time.perf_counter()
 with torch.no_grad():
     model(photo, model.style_of(photo.flip(3)))
 print(f"{time.perf_counter() - began:.2f} s")
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, "MiB")
+print(peak_mib() - before, "MiB")
 """
 
 
@@ -122,7 +122,7 @@ def naive(query, key, value):
     return mean, (value.square() @ a.mT - mean.square()).clamp_min(0).sqrt()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the resource module is not on Windows")
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 @pytest.mark.parametrize("form", ["naive", "softmax", "cosine"])
 def test_adaattn(form):
     for size_px in (256, 512, 1024, 2048, 4096):
