@@ -94,7 +94,7 @@ class Job:
     optimizer: Optimizer
     objective: Objective
     device: torch.device
-    starter: FeedForward | None = None  # paints where the coarsest size begins
+    starter: FeedForward | None = None  # paints the beginning, at the final size
 
     @property
     def size_px(self) -> int:
@@ -102,9 +102,13 @@ class Job:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Coarse to fine, doubling; without those that are too small for the deepest layer."""
+        """Coarse to fine, doubling; without those that are too small for the deepest layer.
+
+        What a model painted is fine already: going through the coarser sizes from there took longer to the same loss.
+        """
         sizes = [self.size_px]
-        while not self.config.single_scale and (half := sizes[0] // 2) >= self.config.smallest_px and self._fits(half):
+        single = self.config.single_scale or self.starter is not None
+        while not single and (half := sizes[0] // 2) >= self.config.smallest_px and self._fits(half):
             sizes.insert(0, half)
         return tuple(sizes)
 

@@ -173,7 +173,8 @@ def test_a_model_paints_the_beginning(photo, painting, tmp_path):
     images = []
     start = str(tmp_path / "own.safetensors")
     seen = [lambda step: images.append(step.image.clone())]
-    result = stylize(photo, painting, init=start, single_scale=True, style_scale=0.9, callbacks=seen, **QUICK)
+    result = stylize(photo, painting, init=start, style_scale=0.9, callbacks=seen, **QUICK)
+    assert {row.size_px for row in result.trace} == {80}
     content, style = resize(read(photo).image, 80), resize(read(painting).image, 72)
     torch.testing.assert_close(images[0], model(content, model.style_of(style)), atol=2e-3, rtol=0)  # half precision
     assert result.trace[-1].total < result.trace[0].total
