@@ -47,7 +47,8 @@ def _layers(layers: dict[str, float]) -> str:
 @click.option("--tolerance", type=POSITIVE, help="Stop a size when the picture changes by less (.005 is published).")
 @click.option("--optimizer", default=DEFAULTS.optimizer, show_default=True, help=", ".join(catalog.names("optimizers")))
 @click.option("--init", type=Start(), default=DEFAULTS.init, show_default=True,
-              help=f"Where the picture begins; MODEL, {', '.join(catalog.names('models'))}, implies --single-scale.")  # fmt: skip
+              help="Where the picture begins; MODEL implies --single-scale, and is one of "
+                   f"{', '.join(catalog.names('models'))}.")  # fmt: skip
 @click.option("--seed", type=int, default=DEFAULTS.seed, show_default=True)
 @click.option("--network", default=DEFAULTS.network, show_default=True,
               help=f"{', '.join(catalog.names('networks'))}; lite needs no download.")  # fmt: skip
