@@ -11,10 +11,10 @@ from gatys_lab.cli import group
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.S)
-COMMANDS = re.findall(r"^    (?:pip install .* && )?(gatys-lab (?:stylize|weights|train) [^#\n]*)", README, re.M)
+COMMANDS = re.findall(r"^    (?:pip install .* && )?(gatys-lab (?:stylize|fast|weights|train) [^#\n]*)", README, re.M)
 
 
-@pytest.mark.parametrize("code", EXAMPLES, ids=["stylize", "objects"])
+@pytest.mark.parametrize("code", EXAMPLES, ids=["stylize", "fast", "objects"])
 def test_the_examples_run(code, tmp_path, monkeypatch, photo, painting):
     monkeypatch.chdir(tmp_path)
     for file, name in ((photo, "photo.jpg"), (painting, "painting.jpg")):
@@ -32,6 +32,8 @@ def test_the_commands_are_understood(command, tmp_path, monkeypatch):
         if re.fullmatch(r"[\w/]+\.(jpg|png|pth|safetensors)", word):
             Path(word).parent.mkdir(parents=True, exist_ok=True)
             Path(word).touch()
+        elif word.endswith("/"):
+            Path(word).mkdir(exist_ok=True)
     context = group.make_context("gatys-lab", list(words))
     name, sub, rest = group.resolve_command(context, [*context._protected_args, *context.args])
     while hasattr(sub, "resolve_command"):
