@@ -17,7 +17,7 @@ from gatys_lab import stylize
 from gatys_lab.losses import style_swap
 from gatys_lab.models import adain
 from gatys_lab.networks import lite
-from tests.benchmarks.test_engine_bench import vgg19
+from tests.benchmarks import test_engine_bench
 
 pytestmark = pytest.mark.benchmark
 BIG = 6144  # MiB; the naive form is not tried where its matrices alone are larger
@@ -38,7 +38,7 @@ def seconds(function, times=7) -> float:
 def test_adain_with_its_style_at_hand():
     photo = torch.rand(1, 3, 512, 512)
     found = {}
-    for name, encoder in (("lite", lite.build()), ("vgg19", vgg19())):
+    for name, encoder in (("lite", lite.build()), ("vgg19", test_engine_bench.vgg19())):
         model = adain.create(encoder).to(memory_format=torch.channels_last).eval()
         style = model.style_of(photo)
         found[name] = seconds(lambda model=model, style=style: model(photo, style))
@@ -72,10 +72,10 @@ SWAP = """
 import sys, torch
 from tests.benchmarks.test_models_bench import *
 content, style = smooth(1, 256, 128, 128, seed=0), smooth(1, 256, 128, 128, seed=1)
-before = peak_mib()
+before = test_engine_bench.peak_mib()
 swap = SWAPS[sys.argv[1]]
 print(f"{seconds(lambda: swap(content, style), 3):.2f} s")
-print(peak_mib() - before, "MiB")
+print(test_engine_bench.peak_mib() - before, "MiB")
 """
 
 
@@ -106,12 +106,12 @@ if form == "naive":
     from gatys_lab.models import _attention
     _attention.FORMS["softmax"] = naive
 photo = torch.rand(1, 3, size_px, size_px)
-before = peak_mib()
+before = test_engine_bench.peak_mib()
 began = time.perf_counter()
 with torch.no_grad():
     model(photo, model.style_of(photo.flip(3)))
 print(f"{time.perf_counter() - began:.2f} s")
-print(peak_mib() - before, "MiB")
+print(test_engine_bench.peak_mib() - before, "MiB")
 """
 
 
