@@ -3,6 +3,7 @@
 Prints tables; never passes or fails on a time. Weights are random where none are needed: they cost the same.
 """
 
+import os
 import statistics
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import test_engine_bench
 import torch
 from torch.nn import functional as F
 
@@ -17,7 +19,6 @@ from gatys_lab import stylize
 from gatys_lab.losses import style_swap
 from gatys_lab.models import adain
 from gatys_lab.networks import lite
-from tests.benchmarks import test_engine_bench
 
 pytestmark = pytest.mark.benchmark
 BIG = 6144  # MiB; the naive form is not tried where its matrices alone are larger
@@ -70,7 +71,7 @@ SWAPS = {
 }
 SWAP = """
 import sys, torch
-from tests.benchmarks.test_models_bench import *
+from test_models_bench import *
 content, style = smooth(1, 256, 128, 128, seed=0), smooth(1, 256, 128, 128, seed=1)
 before = test_engine_bench.peak_mib()
 swap = SWAPS[sys.argv[1]]
@@ -92,13 +93,15 @@ def test_style_swap_at_relu3_1_of_512_px():
 
 
 def child(program, *arguments) -> str:
-    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    here = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=here)
     return " ".join(done.stdout.split()) if done.returncode == 0 else f"failed: {done.stderr.strip().splitlines()[-1:]}"
 
 
 ATTENTION = """
 import sys, torch
-from tests.benchmarks.test_models_bench import *
+from test_models_bench import *
 from gatys_lab.models import adaattn
 form, size_px = sys.argv[1], int(sys.argv[2])
 model = adaattn.create(lite.build(), "softmax" if form == "naive" else form).eval()
