@@ -44,4 +44,4 @@ def test_the_commands_are_understood(command, tmp_path, monkeypatch):
 
 def test_the_main_job_is_the_first_command():
     assert COMMANDS[0] == "gatys-lab stylize examples/images/astronaut.jpg examples/images/strokes.png -o stylized.png"
-    assert len(COMMANDS) >= 8 and len(EXAMPLES) == 2
+    assert len(COMMANDS) >= 8 and len(EXAMPLES) == 3
