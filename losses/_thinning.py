@@ -15,10 +15,6 @@ def stand_ins(vectors: Tensor, count: int) -> tuple[Tensor, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of empty clusters, which keep their first centre
         centres, _ = kmeans2(points.numpy(), count, iter=ROUNDS, minit="points", seed=0)
-    kept = _squared_distances(torch.from_numpy(centres), points).argmin(1).unique()
-    error = _squared_distances(points, points[kept]).amin(1).mean().sqrt()
+    kept = torch.cdist(torch.from_numpy(centres), points).argmin(1).unique()
+    error = torch.cdist(points, points[kept]).amin(1).square().mean().sqrt()
     return kept.to(vectors.device), float(error)
-
-
-def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    return torch.cdist(a, b).square()

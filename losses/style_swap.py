@@ -83,6 +83,11 @@ class StyleSwap:
         """Where patches begin along a side: every `stride` cells, and at the last place that fits."""
         return torch.tensor(sorted({*range(0, size - self.patch + 1, self.stride), size - self.patch}))
 
+    def _places(self, features: Tensor) -> Tensor:
+        """The first cells (n,) of all patches of features (h, w, C), row by row."""
+        h, w = features.shape[:2]
+        return (self._starts(h)[:, None] * w + self._starts(w)).flatten().to(features.device)
+
     def _candidates(self, style: Tensor, weights: Tensor | None, features: Tensor) -> Tensor:
         """Which style patches may be chosen, by their first cell (h - patch + 1, w - patch + 1), bool."""
         (h, w), n = style.shape[:2], self.patch - 1
@@ -120,7 +125,7 @@ class StyleSwap:
 
     def _matches_in_16_bits(self, content: Tensor, style: Tensor, chosen: Tensor) -> Tensor:
         """As `_matches`: a patch's best few are sought in bfloat16, and decided among in 32 bits."""
-        (height, width), first = content.shape[:2], _firsts(chosen, style)
+        first = _firsts(chosen, style)
         energy = F.avg_pool2d(style.square().sum(2)[None], self.patch, 1, divisor_override=1)[0][chosen]
         scale = energy.clamp(min=torch.finfo(energy.dtype).tiny).rsqrt()  # (m,)
         rough, rough_style = content.bfloat16(), style.bfloat16()
@@ -130,7 +135,7 @@ class StyleSwap:
 
         every = torch.arange(len(first), device=first.device)
         middle = keys(every[:: max(1, len(every) // 1024)]).float().mean(0).bfloat16()  # what all products share
-        queries = (self._starts(height)[:, None] * width + self._starts(width)).flatten().to(first.device)
+        queries = self._places(content)
         values, indices = [], []
         for part in every.split(16 * TILE):
             those = keys(part) - middle
@@ -143,7 +148,7 @@ class StyleSwap:
             self._decide(content, style, *pair, first, scale)
             for pair in zip(queries.split(TILE), few.split(TILE), strict=True)
         ]
-        return torch.cat(best).view(len(self._starts(height)), -1)
+        return torch.cat(best).view(len(self._starts(len(content))), -1)
 
     def _decide(
         self, content: Tensor, style: Tensor, queries: Tensor, few: Tensor, first: Tensor, scale: Tensor
@@ -198,7 +203,7 @@ class StyleSwap:
     def _rebuild(self, content: Tensor, style: Tensor, best: Tensor) -> Tensor:
         """The content (H, W, C) from style patches, averaged where they overlap."""
         (height, width, channels), w = content.shape, style.shape[1]
-        first = (self._starts(height)[:, None] * width + self._starts(width)).flatten().to(best.device)
+        first = self._places(content)
         total, count = content.new_zeros(height * width, channels), content.new_zeros(height * width, 1)
         for dy in range(self.patch):
             for dx in range(self.patch):

@@ -28,7 +28,7 @@ def weights(tmp_path):
     picture = torch.rand(1, 3, 48, 48)
     with torch.no_grad():
         model.decoder.conv1_1.bias.fill_(0.5)
-        model.decoder.conv1_1.weight.mul_(0.1 / model.decoder(model.features(picture)["relu4_1"]).std())
+        model.decoder.conv1_1.weight.mul_(0.04 / model.decoder(model.features(picture)["relu4_1"]).std())
     _files.save(model, tmp_path / "adain.safetensors", {})
     return tmp_path / "adain.safetensors"
 
@@ -87,7 +87,7 @@ def test_options_change_the_picture(run, photo, painting, tmp_path):
     assert run(photo, painting, "-o", tmp_path / "half.png", "--content-mask", mask)[0] == 0
     plain, half = (np.asarray(Pillow.open(tmp_path / f"{name}.png")).astype(int) for name in ("plain", "half"))
     change = np.abs(plain - half).max((0, 2))  # by column: white is on the right
-    assert change[:10].mean() > 2 * change[-5:].mean(), change
+    assert change[:10].max() > 20 > change[-5:].max()
 
 
 def test_a_folder_is_painted_whole_and_what_is_broken_is_named(run, photo, painting, tmp_path):

@@ -51,7 +51,8 @@ class Recipe(_fit.Recipe):
         summary = [self.model.summarise(look, None)]
         picture = self.model.decode(seen, summary, Shares([1.0], None), 1.0)
         targets = {level: target(self.model, seen, look, level) for level in LEVELS} if self.local else {}
-        return picture, {**seen, **targets, **{f"frames {k}": seen[k] for k in SIMILAR}}, look
+        frames = {f"frames {k}": seen[k] for k in SIMILAR} if self.similarity else {}
+        return picture, {**seen, **targets, **frames}, look
 
     def loss(self, found: Features, content: Features, style: Features) -> Loss:
         loss = super().loss(found, content, style)
