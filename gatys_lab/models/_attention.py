@@ -4,6 +4,7 @@ One pass over [V, V^2] gives both moments, and no matrix of content x style posi
 the content a tile at a time, `cosine` (eq. 11-12: weights (1 + cos) / sum) is linear attention, exact in two products.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from functools import wraps
 
@@ -14,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 Attend = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 EPS = 1e-8  # of a variance: the root's gradient at 0 would be infinite
+FAR = 40.0  # below the best score: weights under e^-40 are 0, since a CPU is slow beyond measure at denormal numbers
 TILE_BYTES = 128 << 20  # of scores; about three such tiles live at once
 
 
@@ -35,7 +37,9 @@ def softmax(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     query, key = query.to(values.dtype), key.to(values.dtype)  # logits are large: 16 bits would round them
 
     def attend(columns: Tensor) -> Tensor:
-        return (columns.mT @ key).softmax(2) @ values  # (N, p, 2 C)
+        scores = columns.mT @ key
+        scores -= scores.detach().amax(2, keepdim=True)
+        return F.threshold_(scores, -FAR, -math.inf).softmax(2) @ values  # (N, p, 2 C)
 
     tiles = (query[..., part] for part in _tiles(query.shape[2], len(query) * key.shape[2] * 4))
     if torch.is_grad_enabled():  # a tile's scores are made again on the way back, not kept

@@ -41,7 +41,10 @@ PUBLISHED = {  # file, which of our modules it fills, and their layers' names in
 
 
 class Attention(nn.Module):
-    """The learnt part of one level: 1x1 convolutions f (queries), g (keys), h (values), and for SANet `out`."""
+    """The learnt part of one level: 1x1 convolutions f (queries), g (keys), h (values), and for SANet `out`.
+
+    Untrained, f, g and h leave everything as it is: attention means something from the first step.
+    """
 
     def __init__(self, keys: int, values: int, form: str) -> None:
         super().__init__()
@@ -49,6 +52,9 @@ class Attention(nn.Module):
         self.h = nn.Conv2d(values, values, 1)
         self.out = nn.Conv2d(values, values, 1) if form == "sanet" else None
         self.form = form
+        for convolution in (self.f, self.g, self.h):
+            nn.init.dirac_(convolution.weight)
+            nn.init.zeros_(convolution.bias)
 
     def forward(self, content: Tensor, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """What scales and what is added to the content's (normalised) features (N, C, h, w), the same shape each."""

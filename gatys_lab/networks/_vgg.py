@@ -67,6 +67,7 @@ class VGG(nn.Module):
         self.source = name  # which weights, for a person to read; set by whoever loads them
         self.name, self.pooling, self.padding, self.ceil_mode = name, pooling, padding, ceil_mode
         self.heads = dict(heads or {})
+        self.lifts: dict[str, Tensor] = {}  # head -> columns (C, r) to its teacher's channels, where weights have them
         self.preprocess: nn.Conv2d | None = None  # a 1x1 convolution on RGB in [0, 1]; None: folded into conv1_1
         self.steps = reach(depths, widths)
         self.beyond = plan(depths)[len(self.steps) :]  # what the architecture has and these weights do not

@@ -43,17 +43,9 @@ def build(weights: str | Path | None = None, pooling: str = "max", padding: str 
         if found != tuple(tensor.shape):
             raise ValueError(f"'{path}' is no lite network: {name} is {found}, wanted {tuple(tensor.shape)}")
     net.load_state_dict({name: stored[name] for name in wanted})
+    net.lifts = {k.removesuffix(".weight").replace("lift", "relu"): v for k, v in stored.items() if k.startswith("lift")}
     net.source = NAME if weights is None else path.name
     return net.requires_grad_(False).eval().to(memory_format=torch.channels_last)
-
-
-def lifts(weights: Path = EMBEDDED) -> dict[str, Tensor]:
-    """Layer -> orthonormal columns (C, r) that map the head's r coordinates to the C channels of the teacher."""
-    return {
-        name.removesuffix(".weight").replace("lift", "relu"): tensor
-        for name, tensor in read(weights).items()
-        if name.startswith("lift")
-    }
 
 
 def is_lite(path: Path) -> bool:

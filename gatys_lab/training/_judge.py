@@ -82,7 +82,7 @@ def _local(measure: AdaAttN) -> Callable[[FeedForward, Image, Image], dict[str, 
 
     def figures(model: FeedForward, photo: Image, painting: Image) -> dict[str, float]:
         seen, look = measure.features(photo), measure.features(painting)
-        targets = {level: adaattn_recipe.target(measure, seen, look, level) for level in LEVELS}
+        targets = adaattn_recipe.targets(measure, seen, look)
         picture = model(photo, model.style_of(painting))
         return {f"{model.name} local": _total(content(LEVELS).fit(targets, {}), measure.encoder, picture)}
 

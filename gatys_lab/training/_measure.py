@@ -121,7 +121,7 @@ def report(
     contents, styles = (pictures(files, size_px) for files in held)
     genuine = _teacher.load(teacher, contents)
     student = lite.build(weights)
-    lifted = Lifted(student, lite.lifts(weights))
+    lifted = Lifted(student, student.lifts)
     mixed = [image for both in zip(contents, styles, strict=False) for image in both]
     ranks = rank_correlations(student, genuine, mixed, rank_pairs, ("gram", "mmd-poly", "mmd-gaussian", "bn"))
     left = {

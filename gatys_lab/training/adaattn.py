@@ -1,8 +1,9 @@
 """`gatys-lab train adaattn`: Liu et al. 2021, eq. 7 to 10, on the engine's terms.
 
 3 * content(relu3_1, relu4_1, relu5_1) + 10 * style("bn", relu2_1 ... relu5_1): the content term is the local feature
-loss, fitted to AdaAttN* of the pictures' own features (attention without f, g and h); `bn` is the global one in the
-published code's mean squared form. For video, 100 * `image_similarity` (eq. 13) compares two frames of a clip; they are
+loss, fitted to AdaAttN* of the pictures' own features (attention without f, g and h, in the channels of VGG-19 where the
+encoder has heads, whose coordinates may not be normalised one by one); `bn` is the global one in the published code's
+mean squared form. For video, 100 * `image_similarity` (eq. 13) compares two frames of a clip; they are
 made of one photograph, which moves a little.
 """
 
@@ -50,9 +51,9 @@ class Recipe(_fit.Recipe):
         seen, look = (self.model.encoder(images, LAYERS) for images in (contents, styles))
         summary = [self.model.summarise(look, None)]
         picture = self.model.decode(seen, summary, Shares([1.0], None), 1.0)
-        targets = {level: target(self.model, seen, look, level) for level in LEVELS} if self.local else {}
+        wanted = targets(self.model, seen, look) if self.local else {}
         frames = {f"frames {k}": seen[k] for k in SIMILAR} if self.similarity else {}
-        return picture, {**seen, **targets, **frames}, look
+        return picture, {**seen, **wanted, **frames}, look
 
     def loss(self, found: Features, content: Features, style: Features) -> Loss:
         loss = super().loss(found, content, style)
@@ -80,14 +81,31 @@ def moved(images: Image) -> Image:
     return torch.cat(frames)
 
 
+@torch.no_grad()
+def targets(model: AdaAttN, seen: Features, look: Features) -> Features:
+    """AdaAttN* of every level, in 32 bits: what the local feature loss asks for, from the encoder's LAYERS.
+
+    Seen by an encoder with heads it is VGG-19's as the heads' coordinates have it: there by their lifts, and back.
+    """
+    lifts = {k: model.encoder.lifts[k].to(f.device) for k, f in seen.items() if k in model.encoder.lifts}
+    seen, look = ({k: _through(lifts.get(k), f) for k, f in features.items()} for features in (seen, look))
+    found = {level: target(model, seen, look, level) for level in LEVELS}
+    return {k: _through(lifts[k].T if k in lifts else None, f) for k, f in found.items()}
+
+
 def target(model: AdaAttN, seen: Features, look: Features, level: str) -> Tensor:
-    """AdaAttN* (N, C, h, w): attention without anything learnt, which the local feature loss asks for."""
+    """AdaAttN* of one level (N, C, h, w), of these very features: attention without anything learnt."""
     form = _attention.FORMS["cosine" if model.form == "cosine" else "softmax"]
-    with torch.no_grad():
-        f = seen[level].float()
-        query, key = (model.known(features, level).flatten(2) for features in (seen, look))
-        mean, std = (m.view_as(f) for m in form(query, key, look[level].float().flatten(2)))
-        return std * normalise(f, unbiased=model.unbiased) + mean
+    f = seen[level].float()
+    query, key = (model.known(features, level).flatten(2) for features in (seen, look))
+    mean, std = (m.view_as(f) for m in form(query, key, look[level].float().flatten(2)))
+    return std * normalise(f, unbiased=model.unbiased) + mean
+
+
+def _through(matrix: Tensor | None, features: Tensor) -> Tensor:
+    """Features (N, r, h, w) in other channels, by a matrix (C, r), in 32 bits; as they are without one."""
+    f = features.float()
+    return f if matrix is None else F.conv2d(f, matrix[:, :, None, None])
 
 
 def image_similarity(content: tuple[Tensor, Tensor], result: tuple[Tensor, Tensor]) -> Tensor:
