@@ -37,6 +37,7 @@ class Config:
     seed: int = 0
     threads: int | None = None
     device: str = "auto"
+    precision: str = "auto"  # of the network's convolutions: fp32, bf16, or whichever this machine is faster at
 
 
 DEFAULTS = Config()

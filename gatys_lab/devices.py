@@ -1,10 +1,23 @@
-"""Which device is used, chosen and said aloud."""
+"""Which device is used, chosen and said aloud, and in which precision it convolves."""
+
+import copy
+import ctypes
+import json
+import platform
+import time
+from typing import Any
 
 import torch
+from torch import nn
 
 from gatys_lab.errors import UnknownName
+from gatys_lab.files import cache_folder, write_whole
 
 KNOWN = ("auto", "cuda", "mps", "cpu")
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+WORTH = 0.8  # of the time in 32 bits, below which 16 are chosen
+TRIED_PX = 192  # of the picture that both are tried on
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 def choose(name: str = "auto") -> torch.device:
@@ -25,3 +38,77 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"cpu ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+
+
+def precision(name: str, network: Any, layers: tuple[str, ...]) -> str:
+    """fp32 or bf16: what a network convolves in; `auto` is whichever this machine is faster at.
+
+    It is measured once for a network and a number of threads, in a fraction of a second, and kept in the cache folder.
+    """
+    if name not in ("auto", *PRECISIONS):
+        raise UnknownName(f"no precision '{name}'; there are auto, {', '.join(PRECISIONS)}")
+    if name != "auto":
+        return name
+    if not isinstance(network, nn.Module):  # a user's own, about which nothing is known
+        return "fp32"
+    device = next(network.parameters()).device
+    if not _has_bf16(device):
+        return "fp32"
+    kept = cache_folder() / "precision.json"
+    known = _read(kept)
+    key = " ".join([platform.node(), describe(device), f"torch {torch.__version__}", str(network.name), *layers])
+    if known.get(key) not in PRECISIONS:
+        known[key] = _faster(network, layers)
+        try:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(kept, json.dumps(known, indent=1).encode())
+        except OSError:
+            pass  # measured again next time
+    return known[key]
+
+
+def keep_freed_memory() -> None:
+    """Let glibc's malloc keep what is freed for the next tensor, instead of asking for fresh pages again and again.
+
+    It makes an evaluation faster (docs/performance.md). The process never shrinks from then on: a decision for a
+    program, not for a library. Other systems are left as they are.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return
+    mallopt(M_MMAP_MAX, 0)
+    mallopt(M_TRIM_THRESHOLD, -1)
+
+
+def _has_bf16(device: torch.device) -> bool:
+    """Whether 16 bits may be tried: without instructions for them a try could take minutes."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _read(kept: Any) -> dict[str, str]:
+    try:
+        known = json.loads(kept.read_text())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _faster(network: nn.Module, layers: tuple[str, ...]) -> str:
+    seconds = {name: _seconds(copy.deepcopy(network).to(dtype), layers) for name, dtype in PRECISIONS.items()}
+    return "bf16" if seconds["bf16"] < WORTH * seconds["fp32"] else "fp32"
+
+
+def _seconds(network: nn.Module, layers: tuple[str, ...]) -> float:
+    """The fastest of three forward and backward passes, after one to warm up."""
+    device = next(network.parameters()).device
+    image = torch.full((1, 3, TRIED_PX, TRIED_PX), 0.5, device=device, requires_grad=True)
+    times = []
+    for _ in range(4):
+        began = time.perf_counter()
+        total = torch.stack([f.float().sum() for f in network(image, layers).values()]).sum()
+        torch.autograd.grad(total, image)[0].sum().item()  # waits for the device
+        times.append(time.perf_counter() - began)
+    return min(times[1:])

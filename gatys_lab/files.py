@@ -2,7 +2,10 @@
 
 import os
 import secrets
+import sys
 from pathlib import Path
+
+CACHE_VARIABLE = "GATYS_LAB_CACHE"
 
 
 def write_whole(path: Path, data: bytes | memoryview) -> None:
@@ -39,3 +42,16 @@ def check_place(path: Path) -> None:
         raise OSError(f"cannot write '{path}': it is a device or a pipe; name an ordinary file")
     if not os.access(path.resolve().parent, os.W_OK | os.X_OK):
         raise PermissionError(f"cannot write '{path}': no right to write in '{path.parent}'; choose another folder")
+
+
+def cache_folder() -> Path:
+    """$GATYS_LAB_CACHE, or a folder of our own where the system keeps its caches."""
+    if own := os.environ.get(CACHE_VARIABLE):
+        return Path(own).expanduser()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "gatys_lab"

@@ -74,11 +74,12 @@ def prepare(photo: Source, painting: Source, **options: Any) -> "Job":
     photo, painting = _picture(photo, config), _picture(painting, config)
     asked = {"padding": config.padding, "preprocessing": config.preprocessing}
     asked = {option: value for option, value in asked.items() if value is not None}
-    network = catalog.load("networks", config.network, weights=config.weights, pooling=config.pooling, **asked).to(
-        device
-    )
+    network = catalog.load("networks", config.network, weights=config.weights, pooling=config.pooling, **asked)
     optimizer, starter = catalog.load("optimizers", config.optimizer), _starter(config.init)
-    job = Job(config, photo, painting, network, optimizer, objective_of(config), device, starter and starter.to(device))
+    objective = objective_of(config)
+    precision = _precision(config, network.to(device), objective.layers)
+    network = network.to(devices.PRECISIONS[precision])
+    job = Job(config, photo, painting, network, optimizer, objective, device, precision, starter and starter.to(device))
     job.check()
     return job
 
@@ -94,6 +95,7 @@ class Job:
     optimizer: Optimizer
     objective: Objective
     device: torch.device
+    precision: str  # of the network: fp32 or bf16
     starter: FeedForward | None = None  # paints the beginning, at the final size
 
     @property
@@ -117,7 +119,7 @@ class Job:
         source = getattr(self.network, "source", self.network.name)
         sizes = " -> ".join(str(size) for size in self.sizes)
         groups = " + ".join(dict.fromkeys(term.group for term in self.objective.terms))
-        return f"device {devices.describe(self.device)}, network {source}, {sizes} px, {groups}"
+        return f"device {devices.describe(self.device)}, network {source} in {self.precision}, {sizes} px, {groups}"
 
     def check(self) -> None:
         """Raises ValueError if the pictures are too small for the deepest layer at the final size."""
@@ -247,6 +249,14 @@ def objective_of(config: Config) -> Objective:
     if tv > 0:
         terms.append(tv * smoothness(config.tv_kind))
     return Objective(tuple(term for objective in terms for term in objective.terms if term.factor * term.share > 0))
+
+
+def _precision(config: Config, network: Network, layers: tuple[str, ...]) -> str:
+    """What the network convolves in; a loss may ask for 32 bits, and gets them unless the user says otherwise."""
+    asked, losses = config.precision, [loss for loss, _ in _losses(config.style_loss).values()]
+    if asked == "auto" and any(getattr(loss, "needs_32_bits", False) for loss in losses):
+        asked = "fp32"
+    return devices.precision(asked, network, layers)
 
 
 def _usual_layers(loss: StyleLoss) -> dict[str, float]:

@@ -1,9 +1,14 @@
 """Small pictures and small networks, so that the tests that need an engine are quick."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_threads, "1")  # threads that wait for each other make small tensors slower, not faster
+os.environ["GATYS_LAB_CACHE"] = tempfile.mkdtemp(prefix="gatys-lab-tests-")  # nothing of this machine's own
+atexit.register(shutil.rmtree, os.environ["GATYS_LAB_CACHE"], ignore_errors=True)
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402

@@ -290,7 +290,7 @@ def test_targets_are_sought_and_made_in_the_channels_of_vgg19():
     found = adaattn_recipe.targets(model, seen, look)
     lifts = {k: lift.double() for k, lift in model.encoder.lifts.items()}
     up_seen, up_look = (
-        {k: torch.einsum("cr,nrhw->nchw", lifts[k], f.double()) for k, f in features.items()} for features in (seen, look)
+        {k: torch.einsum("cr,nrhw->nchw", lifts[k], f.double()) for k, f in heads.items()} for heads in (seen, look)
     )
     for level in adaattn.LEVELS:
         queries, keys = (

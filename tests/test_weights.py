@@ -13,6 +13,7 @@ import pytest
 import torch
 from vgg_files import as_torchvision, picture, save, slim, tensors
 
+from gatys_lab import files
 from gatys_lab.networks import _formats, _weights, vgg19
 
 
@@ -86,7 +87,7 @@ def test_the_cache_lies_where_the_system_keeps_caches(
     monkeypatch.setattr("sys.platform", platform)
     for name, value in {"GATYS_LAB_CACHE": None, **variables}.items():
         monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
-    assert _weights.cache_folder().as_posix() == expected
+    assert files.cache_folder().as_posix() == expected
 
 
 # Downloading

@@ -57,6 +57,8 @@ def _layers(layers: dict[str, float]) -> str:
 @click.option("--padding", type=click.Choice(["zeros", "reflect", "circular"]), help="[default: the weights' own]")
 @click.option("--preprocessing", help="torchvision, caffe or none, where a file of weights does not tell.")
 @click.option("--device", default=DEFAULTS.device, show_default=True, help="auto, cuda, mps or cpu.")
+@click.option("--precision", default=DEFAULTS.precision, show_default=True,
+              help="What the network convolves in: fp32, bf16, or auto: the faster, measured once.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), help="Processor threads.  [default: all cores]")
 @click.option("--max-pixels", type=click.IntRange(min=1), default=DEFAULTS.max_pixels, show_default=True,
               help="Refuse larger pictures.")  # fmt: skip
@@ -77,9 +79,11 @@ def command(content: Path, style: Path, out: Path, quiet: bool, debug: bool, **o
     options["balance"] = DEFAULTS.balance if balance is None else balance
     if not quiet:
         logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    from gatys_lab.devices import keep_freed_memory
     from gatys_lab.images import check_writable, write
     from gatys_lab.job import prepare
 
+    keep_freed_memory()
     check_writable(out)
     job = prepare(content, style, **options)
     if not quiet:

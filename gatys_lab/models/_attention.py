@@ -39,7 +39,8 @@ def softmax(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     def attend(columns: Tensor) -> Tensor:
         scores = columns.mT @ key
         scores -= scores.detach().amax(2, keepdim=True)
-        return F.threshold_(scores, -FAR, -math.inf).softmax(2) @ values  # (N, p, 2 C)
+        scores = F.threshold(scores, -FAR, -math.inf, inplace=True)
+        return scores.softmax(2) @ values  # (N, p, 2 C)
 
     tiles = (query[..., part] for part in _tiles(query.shape[2], len(query) * key.shape[2] * 4))
     if torch.is_grad_enabled():  # a tile's scores are made again on the way back, not kept

@@ -54,6 +54,7 @@ class Attention(nn.Module):
         self.form = form
         for convolution in (self.f, self.g, self.h):
             nn.init.dirac_(convolution.weight)
+            assert convolution.bias is not None
             nn.init.zeros_(convolution.bias)
 
     def forward(self, content: Tensor, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:

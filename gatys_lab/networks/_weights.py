@@ -7,7 +7,6 @@ files, torch's hub cache, torchvision's download. Of a download only the convolu
 import logging
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
@@ -17,12 +16,13 @@ from urllib.error import URLError
 import torch
 from torch import nn
 
+from gatys_lab.files import cache_folder
 from gatys_lab.networks._formats import PREPROCESSINGS, Stored, read, write
 from gatys_lab.networks._vgg import DEPTHS, PADDINGS, POOLINGS, VGG, check_option
 
 logger = logging.getLogger(__name__)
 
-WEIGHTS_VARIABLE, CACHE_VARIABLE = "GATYS_LAB_WEIGHTS", "GATYS_LAB_CACHE"
+WEIGHTS_VARIABLE = "GATYS_LAB_WEIGHTS"
 URLS = {  # torchvision's; the digits are the beginning of the file's SHA-256
     "vgg19": "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
     "vgg16": "https://download.pytorch.org/models/vgg16-397923af.pth",
@@ -104,19 +104,6 @@ def slim_path(name: str) -> Path:
 def hub_folder() -> Path:
     """Where torch keeps what other programs downloaded."""
     return Path(torch.hub.get_dir()) / "checkpoints"
-
-
-def cache_folder() -> Path:
-    """$GATYS_LAB_CACHE, or a folder of our own where the system keeps its caches."""
-    if own := os.environ.get(CACHE_VARIABLE):
-        return Path(own).expanduser()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "gatys_lab"
 
 
 def _given(name: str, place: Path) -> Iterator[Path]:

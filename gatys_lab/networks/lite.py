@@ -43,7 +43,8 @@ def build(weights: str | Path | None = None, pooling: str = "max", padding: str 
         if found != tuple(tensor.shape):
             raise ValueError(f"'{path}' is no lite network: {name} is {found}, wanted {tuple(tensor.shape)}")
     net.load_state_dict({name: stored[name] for name in wanted})
-    net.lifts = {k.removesuffix(".weight").replace("lift", "relu"): v for k, v in stored.items() if k.startswith("lift")}
+    lifts = {name: tensor for name, tensor in stored.items() if name.startswith("lift")}
+    net.lifts = {k.removesuffix(".weight").replace("lift", "relu"): lift for k, lift in lifts.items()}
     net.source = NAME if weights is None else path.name
     return net.requires_grad_(False).eval().to(memory_format=torch.channels_last)
 

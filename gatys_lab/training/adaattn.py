@@ -1,10 +1,10 @@
 """`gatys-lab train adaattn`: Liu et al. 2021, eq. 7 to 10, on the engine's terms.
 
 3 * content(relu3_1, relu4_1, relu5_1) + 10 * style("bn", relu2_1 ... relu5_1): the content term is the local feature
-loss, fitted to AdaAttN* of the pictures' own features (attention without f, g and h, in the channels of VGG-19 where the
-encoder has heads, whose coordinates may not be normalised one by one); `bn` is the global one in the published code's
-mean squared form. For video, 100 * `image_similarity` (eq. 13) compares two frames of a clip; they are
-made of one photograph, which moves a little.
+loss, fitted to AdaAttN* of the pictures' own features (attention without f, g and h; in the channels of VGG-19 where
+the encoder has heads, whose coordinates may not be normalised one by one); `bn` is the global one in the published
+code's mean squared form. For video, 100 * `image_similarity` (eq. 13) compares two frames of a clip; they are made of
+one photograph, which moves a little.
 """
 
 import math
