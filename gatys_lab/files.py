@@ -3,6 +3,8 @@
 import os
 import secrets
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 CACHE_VARIABLE = "GATYS_LAB_CACHE"
@@ -10,12 +12,19 @@ CACHE_VARIABLE = "GATYS_LAB_CACHE"
 
 def write_whole(path: Path, data: bytes | memoryview) -> None:
     """Put `data` at `path`. Whatever fails, an older file of that name stays as it was and nothing is left behind."""
+    with whole(path) as part, part.open("wb") as file:
+        file.write(data)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A name to write under, in the same folder, for what becomes `path` if the block ends well, else nothing."""
     path = path.resolve()  # a link is kept, and what it points to is replaced
     part = path.with_name(f".{secrets.token_hex(8)}.part")  # in the same folder, so that the last step is atomic
     try:
-        with part.open("xb") as file:
-            file.write(data)
-            file.flush()
+        part.open("xb").close()
+        yield part
+        with part.open("rb+") as file:
             os.fsync(file.fileno())  # some disks notice only here that they are full
         part.replace(path)
     except BaseException:

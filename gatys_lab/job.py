@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from PIL import Image as Pillow
+from torch import Tensor
 
 from gatys_lab import catalog, devices, models
 from gatys_lab.config import BALANCED_TV, DEFAULTS, STYLE_LAYERS, Config
@@ -16,7 +17,7 @@ from gatys_lab.engine import Callback, optimize
 from gatys_lab.errors import UnknownName
 from gatys_lab.images import Picture, as_image, longest, read, resize, resize_to, shape_at, to_pil
 from gatys_lab.models import FeedForward
-from gatys_lab.objective import Objective, balanced, content, smoothness, style
+from gatys_lab.objective import Objective, balanced, content, smoothness, steadiness, style
 from gatys_lab.specs import LossSpec, parse_loss
 from gatys_lab.types import Image, Network, Optimizer, Reason, Step, StyleLoss
 
@@ -97,6 +98,7 @@ class Job:
     device: torch.device
     precision: str  # of the network: fp32 or bf16
     starter: FeedForward | None = None  # paints the beginning, at the final size
+    start: Image | None = None  # the beginning itself, at the final size
 
     @property
     def size_px(self) -> int:
@@ -109,10 +111,15 @@ class Job:
         What a model painted is fine already: going through the coarser sizes from there took longer to the same loss.
         """
         sizes = [self.size_px]
-        single = self.config.single_scale or self.starter is not None
+        single = self.config.single_scale or self.starter is not None or self.start is not None
         while not single and (half := sizes[0] // 2) >= self.config.smallest_px and self._fits(half):
             sizes.insert(0, half)
         return tuple(sizes)
+
+    def following(self, before: Image, trust: Tensor, weight: float, evaluations: int) -> "Job":
+        """The job of the next frame of a clip: from the last painting, warped, and held there where `trust` has it."""
+        wanted = self.objective + weight * steadiness(before, trust) if weight > 0 and trust.any() else self.objective
+        return replace(self, objective=wanted, start=before, config=replace(self.config, evaluations=evaluations))
 
     def describe(self) -> str:
         """One line for a person: device, network, sizes, losses."""
@@ -182,6 +189,8 @@ class Job:
 
     def _first(self, photo: Image) -> Image:
         """Where the coarsest size begins: the photo, a model's painting of it, seeded noise, the painting, a file."""
+        if self.start is not None:
+            return resize_to(self.start.to(photo), photo.shape[2:])
         if self.config.init == "content":
             return photo
         if self.config.init == "noise":

@@ -17,7 +17,7 @@ from torch import Tensor
 from gatys_lab import catalog
 from gatys_lab.types import Features, Image, Loss, Network, StyleLoss
 
-CONTENT, SMOOTHNESS = "content", "tv"  # the groups that are no style loss
+CONTENT, SMOOTHNESS, STEADINESS = "content", "tv", "temporal"  # the groups that are no style loss
 NOISE = 0.1  # standard deviation, of the pixel range, at the point where `balanced` measures
 EPS = 1e-8  # inside the root of L1 total variation; a hundredth of an 8-bit level
 
@@ -132,8 +132,20 @@ def smoothness(kind: str = "l2") -> Objective:
     return Objective((Term(SMOOTHNESS, "input", 1.0, lambda content, style: loss),))
 
 
+def steadiness(before: Image, trust: Tensor) -> Objective:
+    """Mean squared distance to the last painted frame, warped (1, 3, H, W), where `trust` (1, 1, H, W) has it.
+
+    The temporal loss of Ruder et al. 2016, eq. 7.
+    """
+
+    def loss(x: Tensor) -> Tensor:
+        return ((x - before.to(x)).square() * trust.to(x)).mean()
+
+    return Objective((Term(STEADINESS, "input", 1.0, lambda content, style: loss),))
+
+
 def is_style(group: str) -> bool:
-    return group not in (CONTENT, SMOOTHNESS)
+    return group not in (CONTENT, SMOOTHNESS, STEADINESS)
 
 
 def balanced(objective: Fitted, network: Network, photo: Image, seed: int = 0) -> Fitted:

@@ -1,0 +1,355 @@
+"""Clips in and out: frames as images with their times, and the sound beside them. The only room that knows libav.
+
+PyAV is an extra, `pip install "gatys-lab[video]"`, imported when a clip is opened. Frames leave here upright, sRGB as
+stored, in [0, 1]; ten bits keep their depth. A clip is read and written frame by frame: memory does not grow with it.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image as Pillow
+
+from gatys_lab.files import check_place, whole
+from gatys_lab.images import resize_to, shape_at, to_pil
+from gatys_lab.images import write as write_picture
+from gatys_lab.types import Image
+
+log = logging.getLogger(__name__)
+
+ENCODERS = {  # suffix -> (format, codec, pixel format, options)
+    ".mp4": ("mp4", "libx264", "yuv420p", {"crf": "18", "preset": "medium", "movflags": "+faststart"}),
+    ".mov": ("mov", "libx264", "yuv420p", {"crf": "18", "preset": "medium"}),
+    ".mkv": ("matroska", "libx264", "yuv420p", {"crf": "18", "preset": "medium"}),
+    ".webm": ("webm", "libvpx-vp9", "yuv420p", {"crf": "24", "b:v": "0", "row-mt": "1", "cpu-used": "4"}),
+    ".webp": ("webp", "libwebp_anim", "yuv420p", {"quality": "80", "loop": "0"}),
+    ".gif": ("gif", "gif", "pal8", {}),
+}
+SILENT = (".webp", ".gif")
+TIME_BASE = Fraction(1, 90_000)  # of the frames' times where the format lets us choose
+BT601, BT709, UNSPECIFIED = 5, 1, 2  # libav's numbers of colour matrices
+PALETTE_FRAMES = 8  # of a GIF, that its one palette is taken from
+
+
+@dataclass(frozen=True)
+class Frame:
+    """`image` (1, 3, H, W); `time` and `duration` in seconds from the beginning of what was read."""
+
+    image: Image
+    time: Fraction
+    duration: Fraction
+
+
+class Clip:
+    """A video file, to be read once: iterate over its frames. `lost` counts the packets that could not be decoded.
+
+    `start` and `end` in seconds; `fps` repeats or leaves out frames; `size_px` is the longest side, never enlarged, and
+    both sides are made even. Raises ValueError or OSError of one line.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        start: float = 0.0,
+        end: float | None = None,
+        fps: float | None = None,
+        size_px: int | None = None,
+    ) -> None:
+        if start < 0 or (end is not None and end <= start) or (fps is not None and fps <= 0):
+            raise ValueError(
+                f"from {start:g} to {end} s at {fps} frames a second; wanted 0 <= start < end, fps above 0"
+            )
+        self.path, self.lost = Path(path), 0
+        self._start, self._end = Fraction(start), None if end is None else Fraction(end)
+        self._step, self._size_px = None if fps is None else 1 / Fraction(fps).limit_denominator(1001), size_px
+        with _opened(self.path) as container:
+            stream = container.streams.video[0]
+            length = stream.duration * stream.time_base if stream.duration else Fraction(container.duration or 0, 10**6)
+            self.seconds = max(Fraction(0), min(length, self._end or length) - self._start)  # 0 where it is not told
+            rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        self.expected = round(self.seconds / (self._step or 1 / rate))  # frames; 0 where it is not told
+
+    def __iter__(self) -> Iterator[Frame]:
+        frames = self._decoded()
+        return frames if self._step is None else _at_rate(frames, self._step)
+
+    def _decoded(self) -> Iterator[Frame]:
+        self.lost = 0
+        with _opened(self.path) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            usual = 1 / (stream.average_rate or stream.guessed_rate or Fraction(25))
+            origin = (stream.start_time or 0) * stream.time_base
+            if self._start > 0:
+                container.seek(int((origin + self._start) / stream.time_base), stream=stream)
+            waiting: Frame | None = None  # a frame lasts until the next one
+            for frame in self._undamaged(container, stream):
+                if frame.pts is None:
+                    continue
+                time = frame.pts * frame.time_base - origin - self._start
+                if self._end is not None and time >= self._end - self._start:
+                    break
+                if time < 0 or (waiting is not None and time <= waiting.time):
+                    continue
+                if waiting is not None:
+                    yield Frame(waiting.image, waiting.time, time - waiting.time)
+                waiting = Frame(self._image(frame), time, usual)
+            if waiting is not None:
+                yield waiting
+
+    def _undamaged(self, container: Any, stream: Any) -> Iterator[Any]:
+        """The frames that can be decoded; the packets that cannot are counted and passed over."""
+        av = _av()
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except av.FFmpegError:
+                self.lost += 1
+                return  # nothing can be read behind this
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                self.lost += 1
+                continue
+            self.lost += sum(frame.is_corrupt for frame in frames)
+            yield from frames
+
+    def _image(self, frame: Any) -> Image:
+        deep = any(component.bits > 8 for component in frame.format.components)
+        matrix = frame.colorspace if frame.colorspace != UNSPECIFIED else BT709 if frame.height >= 720 else BT601
+        pixels = frame.reformat(format="rgb48le" if deep else "rgb24", src_colorspace=matrix).to_ndarray()
+        pixels = np.rot90(pixels, round(frame.rotation / 90))
+        values = np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32) / (65535 if deep else 255)
+        image = torch.from_numpy(values)[None]
+        shape = shape_at(image, min(self._size_px or max(values.shape), max(values.shape)))
+        return resize_to(image, [max(2, side - side % 2) for side in shape])
+
+
+def _at_rate(frames: Iterable[Frame], step: Fraction) -> Iterator[Frame]:
+    """The frame that is seen at 0, step, 2 step, ..."""
+    count, seen = 0, None
+    for frame in frames:
+        while seen is not None and count * step < frame.time:
+            yield Frame(seen.image, count * step, step)
+            count += 1
+        seen = frame
+    while seen is not None and (count == 0 or count * step < seen.time + seen.duration):
+        yield Frame(seen.image, count * step, step)
+        count += 1
+
+
+def check_clip_writable(path: Path) -> None:
+    """Raises, before a long run, if `write` could not write there. A name without suffix is a folder of pictures."""
+    if path.suffix and path.suffix.lower() not in ENCODERS:
+        raise ValueError(f"cannot write '{path}': no format '{path.suffix}'; wanted {', '.join(ENCODERS)}, or a folder")
+    if path.suffix:
+        check_place(path)
+    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ValueError(f"cannot write frames to '{path}': it is there already; name a new folder, or an empty one")
+    _av()
+
+
+def write(
+    frames: Iterable[Frame], path: Path, *, sound: Path | None = None, start: float = 0.0, end: float | None = None
+) -> int:
+    """Encode frames of one size; how many they were. `sound`: a clip whose first sound, from start to end, goes beside.
+
+    By suffix: .mp4, .mov, .mkv (H.264), .webm (VP9), .webp, .gif; without one a folder of PNGs. A file is whole or not
+    there.
+    """
+    if not path.suffix:
+        return _write_folder(frames, path)
+    av = _av()
+    container_format, codec, pixel_format, options = ENCODERS[path.suffix.lower()]
+    muxing = {"movflags": options["movflags"]} if "movflags" in options else {}
+    muxing |= {"loop": "0"} if path.suffix.lower() in SILENT else {}
+    encoding = {k: v for k, v in options.items() if k not in ("movflags", "loop")}
+    with whole(path) as part:
+        try:
+            with (
+                av.open(str(part), "w", format=container_format, options=muxing) as out,
+                _Sound(out, None if path.suffix.lower() in SILENT else sound, start, end) as beside,
+            ):
+                count = _encode(out, frames, codec, pixel_format, encoding, beside)
+        except av.FFmpegError as error:
+            raise OSError(f"cannot write '{path}': {error.strerror or error}; nothing was changed") from error
+    return count
+
+
+def _write_folder(frames: Iterable[Frame], folder: Path) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    count = 0
+    for count, frame in enumerate(frames, start=1):
+        write_picture(frame.image, folder / f"{count:06}.png")
+    return count
+
+
+def _encode(
+    out: Any, frames: Iterable[Frame], codec: str, pixels: str, options: dict[str, str], sound: "_Sound"
+) -> int:
+    av = _av()
+    frames, palette = _with_palette(frames) if pixels == "pal8" else (frames, None)
+    stream, count = None, 0
+    for frame in frames:
+        count += 1
+        picture = to_pil(frame.image)
+        if stream is None:
+            stream = out.add_stream(codec, rate=Fraction(25) if pixels == "pal8" else round(1 / frame.duration) or 1)
+            stream.width, stream.height, stream.pix_fmt, stream.options = *picture.size, pixels, options
+            stream.codec_context.time_base = Fraction(1, 100) if pixels == "pal8" else TIME_BASE
+            if pixels != "pal8":
+                stream.codec_context.colorspace, stream.codec_context.color_range = BT709, 1  # limited
+            sound.begin()
+        if palette is None:
+            encoded = av.VideoFrame.from_image(picture).reformat(format=pixels, dst_colorspace=BT709)
+            encoded.colorspace, encoded.color_range = BT709, 1
+        else:
+            indexed = picture.quantize(palette=palette, dither=Pillow.Dither.FLOYDSTEINBERG)
+            encoded = av.VideoFrame.from_ndarray((np.asarray(indexed), _colours(palette)), format="pal8")
+        encoded.time_base = stream.codec_context.time_base
+        encoded.pts = round(frame.time / encoded.time_base)
+        encoded.duration = max(1, round(frame.duration / encoded.time_base))
+        out.mux(stream.encode(encoded))
+        sound.until(frame.time)
+    if stream is None:
+        raise ValueError("no frames to write")
+    out.mux(stream.encode(None))
+    sound.until(None)
+    return count
+
+
+def _with_palette(frames: Iterable[Frame]) -> tuple[Iterator[Frame], Pillow.Image]:
+    """The frames, and one palette for all of them from the first few."""
+    iterator = iter(frames)
+    first = list(islice(iterator, PALETTE_FRAMES))
+    pictures = [to_pil(frame.image) for frame in first]
+    sheet = (
+        Pillow.fromarray(np.concatenate([np.asarray(p) for p in pictures])) if pictures else Pillow.new("RGB", (1, 1))
+    )
+
+    def every() -> Iterator[Frame]:
+        yield from first
+        yield from iterator
+
+    return every(), sheet.quantize(256)
+
+
+def _colours(palette: Pillow.Image) -> Any:
+    """A palette's 256 colours as libav has them, (256, 4), ARGB."""
+    colours = np.zeros((256, 4), np.uint8)
+    known = np.asarray(palette.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+    colours[: len(known), 1:], colours[:, 0] = known, 255
+    return colours
+
+
+class _Sound:
+    """The first sound of a clip, its packets copied where the format takes the codec, encoded anew where not."""
+
+    def __init__(self, out: Any, path: Path | None, start: float, end: float | None) -> None:
+        self._out, self._path, self._start, self._end = out, path, start, end
+        self._container: Any = None
+        self._packets: Iterator[tuple[Fraction, Any]] = iter(())
+        self._next: tuple[Fraction, Any] | None = None
+
+    def __enter__(self) -> "_Sound":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._container is not None:
+            self._container.close()
+
+    def begin(self) -> None:
+        """Add the stream, beside the video's."""
+        if self._path is None:
+            return
+        self._container = _opened(self._path)
+        if not self._container.streams.audio:
+            return
+        source = self._container.streams.audio[0]
+        if self._start > 0:
+            self._container.seek(int(self._start / source.time_base), stream=source)
+        if source.codec_context.name in self._out.supported_codecs:
+            self._packets = self._copied(source, self._out.add_stream_from_template(source))
+        else:
+            codec = "libopus" if self._out.format.name == "webm" else "aac"
+            self._packets = self._encoded(source, self._out.add_stream(codec, rate=48_000))
+        self._next = next(self._packets, None)
+
+    def until(self, time: Fraction | None) -> None:
+        """Write what sounds up to a time; None: all of it."""
+        while self._next is not None and (time is None or self._next[0] <= time):
+            self._out.mux(self._next[1])
+            self._next = next(self._packets, None)
+
+    def _in_time(self, source: Any, seconds: Fraction) -> bool:
+        return seconds >= self._start and (self._end is None or seconds < self._end)
+
+    def _origin(self, source: Any) -> Fraction:
+        video = self._container.streams.video[0]
+        return Fraction((video.start_time or 0) * video.time_base)
+
+    def _copied(self, source: Any, target: Any) -> Iterator[tuple[Fraction, Any]]:
+        origin = self._origin(source)
+        for packet in self._container.demux(source):
+            if packet.pts is None or packet.dts is None:
+                continue
+            seconds = packet.pts * packet.time_base - origin
+            if self._end is not None and seconds >= self._end:
+                return
+            if not self._in_time(source, seconds):
+                continue
+            shift = round((origin + Fraction(self._start)) / packet.time_base)
+            packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, target
+            yield seconds - Fraction(self._start), packet
+
+    def _encoded(self, source: Any, target: Any) -> Iterator[tuple[Fraction, Any]]:
+        origin, resampler = self._origin(source), _av().AudioResampler(target.format, target.layout, target.rate)
+        for frame in self._container.decode(source):
+            seconds = frame.pts * frame.time_base - origin
+            if self._end is not None and seconds >= self._end:
+                break
+            if not self._in_time(source, seconds):
+                continue
+            frame.pts -= round((origin + Fraction(self._start)) / frame.time_base)
+            for part in resampler.resample(frame):
+                for packet in target.encode(part):
+                    yield seconds - Fraction(self._start), packet
+        for packet in target.encode(None):
+            yield Fraction(self._end or 0), packet
+
+
+def _opened(path: Path) -> Any:
+    """A container with a video stream. Raises ValueError or OSError of one line."""
+    av = _av()
+    if path.is_dir():
+        raise IsADirectoryError(f"'{path}' is a folder; wanted a video file")
+    if not path.is_file():
+        raise FileNotFoundError(f"no file '{path}'; wanted a video")
+    try:
+        container = av.open(str(path))
+    except av.FFmpegError as error:
+        raise ValueError(
+            f"'{path}' is no video that libav can read ({error.strerror}); wanted MP4, WebM, ..."
+        ) from error
+    if not container.streams.video:
+        container.close()
+        raise ValueError(f"'{path}' has no video stream; wanted a clip with pictures")
+    return container
+
+
+def _av() -> Any:
+    try:
+        import av
+    except ImportError as error:
+        raise ValueError('no PyAV here, which reads and writes clips; pip install "gatys-lab[video]"') from error
+    return av

@@ -1,0 +1,181 @@
+"""A clip, painted frame by frame: by a feed-forward model, or by the engine, each frame starting from the one before.
+
+Every finished frame is kept in a folder beside the result until the clip is whole: an interrupted run goes on where it
+stopped, and what comes out is the same. The engine follows Ruder et al. 2016: it starts from the last painted frame,
+warped along the optical flow, and a temporal loss holds it there where the flow can be trusted. Differs: one pass over
+the frames; flow by OpenCV's DIS; balanced like every other loss.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch.nn import functional as F
+
+from gatys_lab import __version__
+from gatys_lab.clips import Clip, Frame, check_clip_writable
+from gatys_lab.clips import write as write_clip
+from gatys_lab.fast import Painter
+from gatys_lab.files import write_whole
+from gatys_lab.flow import flow, reliable, warp
+from gatys_lab.images import Picture, as_image, longest, read, to_pil, write
+from gatys_lab.job import Job, prepare
+from gatys_lab.metrics.temporal import temporal_errors
+from gatys_lab.types import Image
+
+CUT = 0.15  # of the range from black to white: thumbnails of neighbouring frames that differ by more are another scene
+THUMBNAIL_PX = 16
+
+
+class Manner(Protocol):
+    def __call__(self, frame: Image, before: tuple[Image, Image] | None) -> Image:
+        """The painted frame (1, 3, H, W). `before`: the last frame of this scene and its painting, or None."""
+        ...
+
+
+@dataclass(frozen=True)
+class OneByOne:
+    """A feed-forward model, for which every frame is a picture of its own."""
+
+    painter: Painter
+
+    def __call__(self, frame: Image, before: tuple[Image, Image] | None) -> Image:
+        return self.painter(Picture(frame)).image.cpu()
+
+
+@dataclass
+class Following:
+    """The engine: `options` are `stylize`'s; `steady` is the temporal loss's weight beside the content's 1."""
+
+    painting: Picture
+    options: Mapping[str, Any]
+    steady: float = 5.0
+    evaluations: int = 20  # of a frame that has one before it; the first of a scene has the usual number a size
+    _job: Job | None = field(default=None, init=False)
+
+    def __call__(self, frame: Image, before: tuple[Image, Image] | None) -> Image:
+        if self._job is None:
+            self._job = prepare(Picture(frame), self.painting, **{**self.options, "size_px": longest(frame)})
+        job = replace(self._job, photo=Picture(frame))
+        if before is not None:
+            back = flow(frame, before[0])
+            mask = reliable(back, flow(before[0], frame))
+            job = job.following(warp(before[1], back), mask, self.steady, self.evaluations)
+        result = job.run()
+        if result.reason == "interrupted":
+            raise KeyboardInterrupt
+        if result.reason == "diverged":
+            raise ValueError("the loss of a frame is not finite: choose other weights, or --precision fp32")
+        return result.pixels.cpu()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    frames: int
+    resumed: int  # of them found finished
+    scenes: int
+    lost: int  # packets of the clip that could not be decoded
+    figures: dict[str, Any]  # how steady it is; see `steadiness`
+
+
+def paint(
+    source: Path,
+    out: Path,
+    manner: Manner,
+    *,
+    start: float = 0.0,
+    end: float | None = None,
+    fps: float | None = None,
+    size_px: int | None = None,
+    key: str = "",
+    apart: int | None = None,
+    report: Callable[[int, int], None] = lambda done, expected: None,
+) -> Outcome:
+    """Paint the clip `source` from `start` to `end` (seconds) into `out`, whose suffix says how it is encoded.
+
+    `key` is what the manner depends on: finished frames of another key are not used. `report` hears how many frames are
+    done, of how many (0: not known). With `apart` it is measured how steady the result is. Raises ValueError or
+    OSError of one line.
+    """
+    check_clip_writable(out)
+    clip = Clip(source, start=start, end=end, fps=fps, size_px=size_px)
+    words = (__version__, digest(source), start, end, fps, size_px, key)
+    folder = _prepared(out.with_name(f"{out.name}.frames"), hashlib.sha256(repr(words).encode()).hexdigest())
+    times, resumed, scenes = [], 0, 0
+    before: tuple[Image, Image] | None = None
+    for number, frame in enumerate(clip, start=1):
+        place = folder / f"{number:06}.png"
+        if before is None or is_cut(before[0], frame.image):
+            scenes, before = scenes + 1, None
+        if place.is_file():
+            resumed += 1
+            painted = read(place).image
+        else:
+            picture = to_pil(manner(frame.image, before))
+            write(picture, place)
+            painted = as_image(picture).image  # in 8 bits, as a resumed run would find it
+        before = (frame.image, painted)
+        times.append((frame.time, frame.duration))
+        report(number, max(clip.expected, number) if clip.expected else 0)
+    if not times:
+        raise ValueError(f"no frame of '{source}' could be decoded from {start:g} s on; wanted at least one")
+
+    def finished() -> Iterator[Frame]:
+        for number, (time, duration) in enumerate(times, start=1):
+            yield Frame(read(folder / f"{number:06}.png").image, time, duration)
+
+    figures = {} if apart is None else steadiness(lambda: clip, finished, apart)
+    write_clip(finished(), out, sound=source, start=start, end=end)
+    shutil.rmtree(folder)
+    return Outcome(len(times), resumed, scenes, clip.lost, figures)
+
+
+def is_cut(before: Image, frame: Image) -> bool:
+    """Whether a new scene begins: the frames' thumbnails differ too much."""
+    if before.shape != frame.shape:
+        return True
+    small = [F.adaptive_avg_pool2d(image, THUMBNAIL_PX) for image in (before, frame)]
+    return float((small[0] - small[1]).abs().mean()) > CUT
+
+
+def _prepared(folder: Path, key: str) -> Path:
+    """The folder of finished frames; those of another run are taken out."""
+    told = folder / "run.json"
+    try:
+        known = json.loads(told.read_text()).get("key")
+    except (OSError, ValueError, AttributeError):
+        known = None
+    if folder.exists() and known is None and any(folder.iterdir()):
+        raise FileExistsError(f"'{folder}' is in the way: frames are kept there until the clip is whole; move it")
+    if known not in (None, key):
+        shutil.rmtree(folder)
+    folder.mkdir(exist_ok=True)
+    write_whole(told, json.dumps({"key": key}).encode())
+    return folder
+
+
+def steadiness(
+    content: Callable[[], Iterable[Frame]], result: Callable[[], Iterable[Frame]], apart: int
+) -> dict[str, Any]:
+    """The temporal errors of a result, and of the clip itself as the floor: between neighbours, and `apart` frames.
+
+    {"short": mean, "short floor": mean, "short by frame": [...], "long": ...}, without what a clip is too short for.
+    """
+    figures: dict[str, Any] = {}
+    for name, distance in (("short", 1), ("long", apart)):
+        for who, clip in (("", result), (" floor", content)):
+            seen, painted = ((frame.image for frame in frames()) for frames in (content, clip))
+            errors = list(temporal_errors(seen, painted, distance))
+            if errors:
+                figures |= {f"{name}{who}": sum(errors) / len(errors), f"{name}{who} by frame": errors}
+    return figures
+
+
+def digest(path: Path) -> str:
+    """Of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
