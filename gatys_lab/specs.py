@@ -1,5 +1,9 @@
-"""How a user writes losses and layers in one string: `mmd-poly:0.5,degree=3` and `relu1_1:2,relu2_1`. No torch here."""
+"""How a user writes losses and layers in one string: `mmd-poly:0.5,degree=3` and `relu1_1:2,relu2_1`. No torch here.
 
+A mixture is joined by +, `gram+bn:0.5`; a grid lists the values of one key, `balance=0.3,1,3`.
+"""
+
+import re
 from dataclasses import dataclass, field
 
 Value = int | float | bool | str
@@ -12,6 +16,18 @@ class LossSpec:
     name: str
     weight: float = 1.0
     options: dict[str, Value] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        words = [f"{key}={value}" for key, value in self.options.items()]
+        return " ".join([*([] if self.weight == 1 else [f"{self.weight:g}"]), self.name, *words])
+
+
+@dataclass(frozen=True)
+class Grid:
+    """KEY=VALUE,VALUE,...: what is varied, and the values as they were typed."""
+
+    key: str
+    values: tuple[str, ...]
 
 
 def parse_loss(text: str) -> LossSpec:
@@ -26,8 +42,46 @@ def parse_loss(text: str) -> LossSpec:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
             raise ValueError(f"'{pair}' in '{text}' is no option; wanted NAME[:WEIGHT][,key=value...]")
-        options[key.strip().replace("-", "_")] = _value(value.strip())
+        options[key.strip().replace("-", "_")] = parse_value(value.strip())
     return LossSpec(name, weight, options)
+
+
+def parse_mixture(text: str) -> tuple[LossSpec, ...]:
+    """
+    >>> [str(spec) for spec in parse_mixture("gram:0.5+mmd-gaussian,bandwidth=1e+2")]
+    ['0.5 gram', 'mmd-gaussian bandwidth=100.0']
+    """
+    return tuple(parse_loss(part) for part in re.split(r"\+(?!\d)", text))  # the + of 1e+2 joins nothing
+
+
+def parse_grid(text: str) -> Grid:
+    """
+    >>> parse_grid("balance=0.3,1,3")
+    Grid(key='balance', values=('0.3', '1', '3'))
+    """
+    key, equals, values = text.partition("=")
+    each = tuple(value.strip() for value in values.split(","))
+    if not equals or not key.strip() or "" in each:
+        raise ValueError(f"'{text}' is no grid; wanted KEY=VALUE,VALUE,... such as balance=0.3,1,3")
+    twice = next((value for value in each if each.count(value) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice} twice in '{text}'; give each value once")
+    return Grid(key.strip().replace("_", "-"), each)
+
+
+def parse_value(text: str) -> Value:
+    """
+    >>> parse_value("3"), parse_value("0.5"), parse_value("true"), parse_value("exact")
+    (3, 0.5, True, 'exact')
+    """
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text
 
 
 def parse_layers(text: str) -> dict[str, float]:
@@ -64,14 +118,3 @@ def _name_and_weight(item: str, text: str) -> tuple[str, float]:
     if not 0 <= weight < float("inf"):
         raise ValueError(f"the weight of {name} is {weight:g}; wanted a number of at least 0")
     return name, weight
-
-
-def _value(text: str) -> Value:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    return text

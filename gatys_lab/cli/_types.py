@@ -1,5 +1,6 @@
 """What the options take: losses and layers, checked as they are typed. No torch here."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,5 +81,18 @@ class Layers(click.ParamType):
             return value
         try:
             return parse_layers(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Parsed(click.ParamType):
+    """What a function of specs.py makes of the text."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name, self._parse = name, parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return self._parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)

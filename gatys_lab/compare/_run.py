@@ -1,0 +1,238 @@
+"""Paint what was not painted before, under the same conditions, and have it judged."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from gatys_lab import catalog
+from gatys_lab.compare._judge import Judge, judges
+from gatys_lab.compare._plan import JOB, Mixture, Way, plan
+from gatys_lab.compare._results import Comparison, Pair, Result
+from gatys_lab.compare._store import Painted, Store, digest, file_digest, key_of
+from gatys_lab.config import DEFAULTS, Config
+from gatys_lab.engine import Callback
+from gatys_lab.errors import UnknownName
+from gatys_lab.fast import Painter, StyleSource
+from gatys_lab.images import Picture, as_image, read, resize, to_pil
+from gatys_lab.job import Job, Row, Source, objective_of, prepare
+from gatys_lab.models import FeedForward
+from gatys_lab.models._base import fingerprint
+from gatys_lab.specs import Grid, LossSpec, parse_grid, parse_loss, parse_mixture
+from gatys_lab.types import Network
+
+OPTIONS = tuple(f.name for f in fields(Config) if f.name not in ("style_loss", "content_weight", "style_weight"))
+BY_CONTENT = ("weights", "init", "threads", "max_pixels", "device")  # what a key knows otherwise, or need not know
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run, `number` of `count`. `model` None: the engine's."""
+
+    number: int
+    count: int
+    title: str
+    job: Job
+    model: FeedForward | None
+
+
+Watch = Callable[[Task], AbstractContextManager[Sequence[Callback]]]  # around a run; gives its callbacks
+
+
+def compare(
+    contents: Source | Sequence[Source],
+    styles: Source | Sequence[Source],
+    *,
+    losses: Sequence[str | Mixture] | None = None,
+    models: Sequence[str | LossSpec] = (),
+    grids: Sequence[str | Grid] = (),
+    judge: str | None = None,
+    folder: str | Path | None = None,
+    watch: Watch = lambda task: nullcontext(()),
+    **options: Any,
+) -> Comparison:
+    """Paint every photo in the manner of every painting in every way, and score the results.
+
+    `losses` are names with options, mixtures joined by + (None: all of the catalogue, each alone); `models`
+    feed-forward ones; `grids` such as "balance=0.3,1,3"; `options` are fields of `gatys_lab.config.Config` that hold
+    for all. `judge` names the network that scores (None: the one that paints). `folder` keeps each run: what is there
+    is not painted again. Raises ValueError or OSError of one line; KeyboardInterrupt after Ctrl-C, what is done kept.
+    """
+    grids = tuple(parse_grid(grid) if isinstance(grid, str) else grid for grid in grids)
+    _check_options(options, grids)
+    mixtures = None if losses is None else [parse_mixture(m) if isinstance(m, str) else m for m in losses]
+    rows = plan(mixtures, [parse_loss(m) if isinstance(m, str) else m for m in models], grids)
+    photos, paintings = _pictures(contents, "photo", options), _pictures(styles, "painting", options)
+    workshop = _Workshop(options, None if folder is None else Store(Path(folder)))
+    base = workshop.job(next(iter(photos.values())), next(iter(paintings.values())), Way(""))
+    network = base.network if judge is None else catalog.load("networks", judge).to(base.device)
+    ways = [way for row in rows for way in row]
+    names = [(photo, painting) for photo in photos for painting in paintings]
+    tasks = [
+        Task(0, 0, f"{photo} × {painting}, {way.label}", workshop.job(photos[photo], paintings[painting], way), model)
+        for photo, painting in names
+        for way in ways
+        for model in [workshop.model(way)]
+    ]
+    painted = [
+        workshop.painted(way, replace(task, number=i, count=len(tasks)), watch)
+        for i, (task, way) in enumerate(zip(tasks, ways * len(names), strict=True), start=1)
+    ]
+    scored = judges([way.options["style_loss"] for way in ways if way.model is None])
+    pairs = []
+    for photo, painting in names:
+        job = workshop.job(photos[photo], paintings[painting], Way(""))
+        own, painted = painted[: len(ways)], painted[len(ways) :]
+        pairs.append(_judged(photo, painting, job, network, scored, rows, iter(own)))
+    return Comparison(_conditions(base, network, grids), tuple(pairs))
+
+
+@dataclass(frozen=True)
+class _Workshop:
+    """Loads each network and model once, paints, and keeps."""
+
+    options: Mapping[str, Any]
+    store: Store | None
+    _jobs: dict[tuple[Any, ...], Job] = field(default_factory=dict)
+    _models: dict[str, FeedForward] = field(default_factory=dict)
+
+    def job(self, photo: Picture, painting: Picture, way: Way) -> Job:
+        options = {**self.options, **way.options}
+        loaded = tuple(options.get(name) for name in ("network", "pooling", "init"))
+        if loaded not in self._jobs:
+            self._jobs[loaded] = prepare(photo, painting, **options)
+        config = replace(DEFAULTS, **options)
+        optimizer, objective = catalog.load("optimizers", config.optimizer), objective_of(config)
+        job = replace(
+            self._jobs[loaded], config=config, photo=photo, painting=painting, optimizer=optimizer, objective=objective
+        )
+        job.check()
+        return job
+
+    def model(self, way: Way) -> FeedForward | None:
+        if way.model is None:
+            return None
+        if way.label not in self._models:
+            options = {name: value for name, value in way.model.options.items() if name != "alpha"}
+            device = next(iter(self._jobs.values())).device
+            self._models[way.label] = catalog.load("models", way.model.name, **options).to(device)
+        return self._models[way.label]
+
+    def painted(self, way: Way, task: Task, watch: Watch) -> Painted:
+        key = _key(way, task.job, task.model)
+        kept = None if self.store is None else self.store.load(key)
+        if kept is not None:
+            return kept
+        with watch(task) as callbacks:
+            done = _by_engine(task.job, callbacks) if task.model is None else _by_model(way, task.job, task.model)
+        if done.reason == "interrupted":
+            raise KeyboardInterrupt
+        if self.store is not None:
+            self.store.save(key, done)
+        return done
+
+
+def _by_engine(job: Job, callbacks: Sequence[Callback]) -> Painted:
+    result = job.run(callbacks)
+    return Painted(result.image, result.reason, result.evaluations, result.seconds, _curve(result.trace))
+
+
+def _curve(trace: Sequence[Row]) -> dict[str, Any]:
+    names = dict.fromkeys(name for row in trace for name in row.parts)
+    columns = {name: [getattr(row, name) for row in trace] for name in ("evaluation", "size_px", "seconds", "total")}
+    return {**columns, "parts": {name: [row.parts.get(name, 0.0) for row in trace] for name in names}}
+
+
+def _by_model(way: Way, job: Job, model: FeedForward) -> Painted:
+    """Style and picture, without the loading; a forward pass is no evaluation."""
+    assert way.model is not None
+    alpha = float(way.model.options.get("alpha", 1.0))
+    painter = Painter(model, [StyleSource(job.painting)], alpha, None, job.size_px, _style_px(job), job.device)
+    began = time.monotonic()
+    picture = painter(job.photo)
+    image = to_pil(picture.image, picture.alpha)
+    return Painted(image, "one pass", 0, time.monotonic() - began, _curve(()))
+
+
+def _key(way: Way, job: Job, model: FeedForward | None) -> str:
+    pictures = [digest(job.photo), digest(job.painting)]
+    if model is not None:
+        size = (job.size_px, _style_px(job))
+        return key_of(pictures=pictures, model=way.model, weights=fingerprint(model), size=size, device=job.device)
+    config = {name: value for name, value in asdict(job.config).items() if name not in BY_CONTENT}
+    own = {spec.name: file_digest(spec.name) for spec in way.options["style_loss"] if spec.name.endswith(".py")}
+    start = job.config.init
+    if job.starter is not None:
+        start = fingerprint(job.starter)
+    elif Path(start).is_file():
+        start = file_digest(start)
+    weights = fingerprint(job.network)  # type: ignore[arg-type]
+    return key_of(pictures=pictures, config=config, own=own, start=start, weights=weights, device=job.device)
+
+
+def _judged(
+    photo: str, painting: str, job: Job, network: Network, losses: Mapping[str, Any], rows: Any, painted: Any
+) -> Pair:
+    content = resize(job.photo.image.to(job.device), job.size_px)
+    style = resize(job.painting.image.to(job.device), _style_px(job))
+    judge = Judge(network, content, style, losses, job.config.style_layers, tuple(job.config.content_layers))
+
+    def result(way: Way, done: Painted) -> Result:
+        return Result(way, done, judge(as_image(done.image).image.to(content)))
+
+    results = tuple(tuple(result(way, next(painted)) for way in row) for row in rows)
+    return Pair(photo, painting, to_pil(content), to_pil(style), judge(content), results)
+
+
+def _style_px(job: Job) -> int:
+    return max(1, round(job.size_px * job.config.style_scale))
+
+
+def _pictures(given: Any, kind: str, options: Mapping[str, Any]) -> dict[str, Picture]:
+    """Pictures by name: a file's without its suffix, or, where two are called so, as it was given."""
+    sources = list(given) if isinstance(given, list | tuple) else [given]
+    paths = [Path(source) if isinstance(source, str | Path) else None for source in sources]
+    stems = [kind if path is None else path.stem for path in paths]
+    names = [
+        stem if stems.count(stem) == 1 else str(path or f"{kind} {i}")
+        for i, (stem, path) in enumerate(zip(stems, paths, strict=True), start=1)
+    ]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None or not names:
+        raise ValueError(f"'{twice}' twice; name each {kind} once" if names else f"no {kind}; wanted at least one")
+    limit = options.get("max_pixels", DEFAULTS.max_pixels)
+    pictures = [
+        read(path, max_pixels=limit) if path is not None else as_image(source)
+        for source, path in zip(sources, paths, strict=True)
+    ]
+    return dict(zip(names, pictures, strict=True))
+
+
+def _check_options(options: Mapping[str, Any], grids: Sequence[Grid]) -> None:
+    for option in options:
+        if option not in OPTIONS:
+            raise UnknownName(f"no option '{option}' that could be the same for all; there are {', '.join(OPTIONS)}")
+    for grid in grids:
+        if grid.key in JOB and JOB[grid.key][0] in options:
+            raise ValueError(f"a grid varies {grid.key}, and one is given for all; leave one of them out")
+
+
+def _conditions(job: Job, network: Network, grids: Sequence[Grid]) -> str:
+    """What was the same for all, without what a grid varies."""
+    config = job.config
+    facts = {
+        "init": f"start: {Path(config.init).name}",
+        "seed": f"seed {config.seed}",
+        "evaluations": f"{config.evaluations} evaluations at each of {' → '.join(map(str, job.sizes))} px",
+        "balance": f"balance {config.balance:g}",
+        "optimizer": config.optimizer,
+        "network": f"on {_name(job.network)}",
+    }
+    same = [fact for key, fact in facts.items() if key not in {grid.key for grid in grids}]
+    return f"{', '.join(same)}; judged on {_name(network)}"
+
+
+def _name(network: Network) -> str:
+    return str(getattr(network, "source", network.name))
