@@ -45,15 +45,15 @@ class Scale:
 
 @dataclass(frozen=True)
 class Scores:
-    """`style` by loss, `metrics` by the names of `METRICS`; nan where there is nothing to measure."""
+    """`style` by loss, `metrics` by the names of `METRICS`; nan where there is nothing to measure.
+
+    `style_left` is the mean over the losses that look at the style alone: not style swap, whose target is another for
+    every photo, and from which a picture in the right manner may be further than the photo.
+    """
 
     style: Mapping[str, float]
+    style_left: float
     metrics: Mapping[str, float]
-
-    @property
-    def style_left(self) -> float:
-        """The mean over all losses: what is left of the way from the photo to the style."""
-        return sum(self.style.values()) / len(self.style)
 
 
 def judges(mixtures: Sequence[Sequence[LossSpec]]) -> dict[str, StyleLoss[Any]]:
@@ -76,6 +76,7 @@ class Judge:
         content_layers: Sequence[str] = ("relu4_2",),
     ) -> None:
         self.network, self.photo, self.painting = network, photo, painting
+        self.alone = [name for name, loss in losses.items() if not getattr(loss, "carries_content", False)]
         layers = {name: style_layers or getattr(loss, "usual_layers", STYLE_LAYERS) for name, loss in losses.items()}
         style = tuple(dict.fromkeys(layer for each in layers.values() for layer in each))
         self.content_layers, self.style_layers = tuple(content_layers), style
@@ -89,7 +90,9 @@ class Judge:
 
     def __call__(self, picture: Image) -> Scores:
         features = self._features(picture)
-        return Scores(self.style(features), self._metrics(picture, features))
+        style = self.style(features)
+        left = sum(style[name] for name in self.alone) / len(self.alone)
+        return Scores(style, left, self._metrics(picture, features))
 
     def style(self, features: Features) -> dict[str, float]:
         """Each loss's score, the mean over its layers."""

@@ -24,18 +24,18 @@ AXES = ("evaluation", "seconds")
 
 
 def page(comparison: "Comparison") -> str:
-    title = "Ways to paint: " + ", ".join(pair.title for pair in comparison.pairs[:3])
-    pairs = "\n".join(_section(pair) for pair in comparison.pairs)
+    title = ", ".join(pair.title for pair in comparison.pairs[:3])
+    pairs = "\n".join(_section(pair, titled=len(comparison.pairs) > 1) for pair in comparison.pairs)
     title += "" if len(comparison.pairs) <= 3 else ", …"
     return TEMPLATE.substitute(title=escape(title), conditions=escape(comparison.conditions), pairs=pairs)
 
 
-def _section(pair: "Pair") -> str:
+def _section(pair: "Pair", titled: bool) -> str:
     pictures = [("photo", pair.content, pair.photo), ("style", pair.style, pair.painting)]
     pictures += [(r.label, note(r), r.painted.image) for r in pair.results]
     last = len(pictures) - 1
     parts = [
-        f"<h2>{escape(pair.title)}</h2>",
+        f"<h2>{escape(pair.title)}</h2>" if titled else "<h2>Pictures</h2>",
         f'<div class="gallery">{"".join(_figure(*each) for each in pictures)}</div>',
         "<h3>One against another</h3>",
         f'<div class="choices">{_choice("Left", pictures, 2)}{_choice("Right", pictures, min(3, last))}</div>',
@@ -64,7 +64,9 @@ def _choice(name: str, pictures: Sequence[tuple[str, str, Pillow.Image]], chosen
 
 def _cross_table(pair: "Pair") -> str:
     rows = [(_table.PHOTO, _table.untouched(pair)), *((r.label, _table.row(r)) for r in pair.results)]
-    head, best = _table.header(pair), _best(pair)
+    head, best = [*pair.untouched.style, "style left", *METRICS, *_table.COST], _best(pair)
+    spans = {"style": len(pair.untouched.style) + 1, "kept of the photo": 4, "colours": 2, "cost": len(_table.COST)}
+    groups = "".join(f'<th colspan="{span}" class="group">{name}</th>' for name, span in spans.items())
     cells = "".join(
         f"<tr><th>{escape(label)}</th>"
         + "".join(
@@ -78,8 +80,10 @@ def _cross_table(pair: "Pair") -> str:
     return (
         "<h3>Cross table</h3>"
         "<p>Style, by every loss, whichever a picture was painted with: 0 is the style itself (of style swap, its "
-        f"target), 1 the untouched photo. {escape(kept[0].upper() + kept[1:])}. The best of each column is shaded.</p>"
-        f'<div class="table"><table><thead><tr><th></th>{"".join(f"<th>{escape(h)}</th>" for h in head)}</tr></thead>'
+        f"target), 1 the untouched photo; style left is the mean without style swap. "
+        f"{escape(kept[0].upper() + kept[1:])}. The best of each column is shaded.</p>"
+        f'<div class="table"><table><thead><tr><th></th>{groups}</tr>'
+        f"<tr><th></th>{''.join(f'<th>{escape(h)}</th>' for h in head)}</tr></thead>"
         f"<tbody>{cells}</tbody></table></div>"
     )
 
@@ -114,8 +118,8 @@ def _charts(pair: "Pair") -> str:
     return (
         '<h3>Curves</h3><p>Every run\'s total at its last size, divided by its first value there.</p>'
         f'<div class="charts">{totals}</div>'
-        "<h3>Parts of each run</h3><p>Weighted, over all sizes; a jump is the step to a larger size, where the balance "
-        f'is measured anew.</p><div class="charts">{each}</div>'
+        "<details><summary>Parts of each run</summary><p>Weighted, over all sizes; a jump is the step to a larger size, "
+        f'where the balance is measured anew.</p><div class="charts">{each}</div></details>'
     )  # fmt: skip
 
 

@@ -70,7 +70,7 @@ def plan(
     alone = losses is None
     mixtures = [(LossSpec(name),) for name in catalog.names("losses")] if losses is None else list(losses)
     if alone:
-        mixtures = [mixture for mixture in mixtures if all(_varies(mixture, grid.key) for grid in grids)]
+        mixtures = [mixture for mixture in mixtures if all(varies(mixture, grid.key) for grid in grids)]
         if not mixtures:
             raise UnknownName(f"no loss takes {' and '.join(g.key for g in grids)}; there are {', '.join(_known())}")
     rows = [(_way(mixture),) for mixture in mixtures]
@@ -106,7 +106,7 @@ def _model(spec: LossSpec) -> Way:
 def _varied(way: Way, key: str, text: str) -> Way:
     mixture: Mixture = way.options["style_loss"]
     label = f"{way.label}, {key} {text.replace('+', ' + ')}"
-    if not _varies(mixture, key):
+    if not varies(mixture, key):
         reason = "its target carries the content" if key == "balance" else f"it has no option '{key}'"
         raise UnknownName(f"a grid over {key} changes nothing of {way.label}: {reason}; leave one of them out")
     if key in JOB:
@@ -123,7 +123,7 @@ def _varied(way: Way, key: str, text: str) -> Way:
     return replace(way, label=label, options={**way.options, "style_loss": changed})
 
 
-def _varies(mixture: Mixture, key: str) -> bool:
+def varies(mixture: Mixture, key: str) -> bool:
     """Whether a mixture paints another picture when this is varied."""
     if key == "balance":
         return not all(getattr(_built(spec), "carries_content", False) for spec in mixture)

@@ -42,7 +42,7 @@ class Pair:
 
     @property
     def title(self) -> str:
-        return f"{self.content} × {self.style}"
+        return f"{self.content} in the manner of {self.style}"
 
     @property
     def results(self) -> tuple[Result, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from gatys_lab import catalog
 from gatys_lab.compare._judge import Judge, judges
-from gatys_lab.compare._plan import JOB, Mixture, Way, plan
+from gatys_lab.compare._plan import JOB, Mixture, Way, plan, varies
 from gatys_lab.compare._results import Comparison, Pair, Result
 from gatys_lab.compare._store import Painted, Store, digest, file_digest, key_of
 from gatys_lab.config import DEFAULTS, Config
@@ -71,7 +71,13 @@ def compare(
     ways = [way for row in rows for way in row]
     names = [(photo, painting) for photo in photos for painting in paintings]
     tasks = [
-        Task(0, 0, f"{photo} × {painting}, {way.label}", workshop.job(photos[photo], paintings[painting], way), model)
+        Task(
+            0,
+            0,
+            f"{photo} in the manner of {painting}: {way.label}",
+            workshop.job(photos[photo], paintings[painting], way),
+            model,
+        )
         for photo, painting in names
         for way in ways
         for model in [workshop.model(way)]
@@ -86,7 +92,7 @@ def compare(
         job = workshop.job(photos[photo], paintings[painting], Way(""))
         own, painted = painted[: len(ways)], painted[len(ways) :]
         pairs.append(_judged(photo, painting, job, network, scored, rows, iter(own)))
-    return Comparison(_conditions(base, network, grids), tuple(pairs))
+    return Comparison(_conditions(base, network, grids, ways), tuple(pairs))
 
 
 @dataclass(frozen=True)
@@ -219,14 +225,15 @@ def _check_options(options: Mapping[str, Any], grids: Sequence[Grid]) -> None:
             raise ValueError(f"a grid varies {grid.key}, and one is given for all; leave one of them out")
 
 
-def _conditions(job: Job, network: Network, grids: Sequence[Grid]) -> str:
+def _conditions(job: Job, network: Network, grids: Sequence[Grid], ways: Sequence[Way]) -> str:
     """What was the same for all, without what a grid varies."""
+    free = [way.label for way in ways if way.model is None and not varies(way.options["style_loss"], "balance")]
     config = job.config
     facts = {
         "init": f"start: {Path(config.init).name}",
         "seed": f"seed {config.seed}",
-        "evaluations": f"{config.evaluations} evaluations at each of {' → '.join(map(str, job.sizes))} px",
-        "balance": f"balance {config.balance:g}",
+        "evaluations": f"{config.evaluations} evaluations at {' and at '.join(map(str, job.sizes))} px",
+        "balance": f"balance {config.balance:g}" + (f" ({', '.join(free)} without)" if free else ""),
         "optimizer": config.optimizer,
         "network": f"on {_name(job.network)}",
     }

@@ -1,6 +1,7 @@
 """The contact sheet: photo, painting and results in a grid, each with a caption and the same two places magnified."""
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,7 @@ MARKS = ("#e69f00", "#56b4e9")  # Okabe & Ito: told apart by the colour-blind
 CELL = (360, 640)  # px that a picture is wide on the sheet, at least and at most
 SIDE = 4  # how often a place fits into the photo's shorter side
 WIDE = 16 / 9  # what a sheet without a grid comes near to
+NO_SIGN = "\uffff"
 Box = tuple[int, int, int, int]  # left, top, right, bottom in px
 
 
@@ -74,19 +76,22 @@ def sheet(comparison: "Comparison") -> Pillow.Image:
     gap, text = (max(getattr(m, name) for _, m in blocks) for name in ("gap", "text"))
     grids = [_draw(*block) for block in blocks]
     width = max(grid.width for grid in grids) + 2 * gap
-    top = round(4.2 * text) + gap
-    heights = [round(2.4 * text) + grid.height + gap for grid in grids]
+    top, head = round(4.2 * text) + gap, 0 if len(grids) == 1 else round(2.4 * text)
+    heights = [head + grid.height + gap for grid in grids]
     page = Pillow.new("RGB", (width, top + sum(heights)), PAPER)
     draw = ImageDraw.Draw(page)
-    one = comparison.pairs[0].title if len(grids) == 1 else f"{len(grids)} pairs of pictures"
-    draw.text((gap, gap), one, INK, _font(round(1.7 * text)))
+    title, large = (
+        (comparison.pairs[0].title if len(grids) == 1 else f"{len(grids)} pairs of pictures"),
+        round(1.7 * text),
+    )
+    draw.text((gap, gap), _fitting(title, large, width - 2 * gap), INK, _font(large))
     y = gap + round(2.3 * text)
     draw.text((gap, y), _fitting(comparison.conditions, text, width - 2 * gap), GREY, _font(text))
     y = top
     for pair, grid, height in zip(comparison.pairs, grids, heights, strict=True):
         if len(grids) > 1:
-            draw.text((gap, y + gap // 2), pair.title, INK, _font(round(1.2 * text)))
-        page.paste(grid, (gap, y + round(2.4 * text)))
+            draw.text((gap, y + gap // 2), _drawable(pair.title), INK, _font(round(1.2 * text)))
+        page.paste(grid, (gap, y + head))
         y += height
     return page
 
@@ -109,7 +114,7 @@ def note(result: "Result") -> str:
     painted = result.painted
     went = "" if painted.reason in ("budget", "one pass") else f" · {painted.reason}"
     return f"style left {result.scores.style_left:.2f} · SSIM {result.scores.metrics['ssim']:.2f} · " + (
-        f"{painted.seconds:.1f} s{went}"
+        f"{painted.seconds:.1f}\u00a0s{went}"
     )
 
 
@@ -189,12 +194,23 @@ def flat(picture: Pillow.Image) -> Pillow.Image:
 
 def _fitting(text: str, size: int, width: int) -> str:
     """`text`, or as much of its beginning as fits into `width` px, and an ellipsis."""
-    font = _font(size)
+    font, text = _font(size), _drawable(text)
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "…") > width:
         text = text[:-1]
     return text.rstrip() + "…"
+
+
+def _drawable(text: str) -> str:
+    """`text` in the signs that Pillow's font has: letters without their accents, ? for others."""
+    plain = "".join(sign for sign in unicodedata.normalize("NFKD", text) if not unicodedata.combining(sign))
+    return "".join(sign if sign == " " or _shape(sign) != _shape(NO_SIGN) else "?" for sign in plain)
+
+
+@cache
+def _shape(sign: str) -> bytes:
+    return bytes(_font(24).getmask(sign))
 
 
 @cache

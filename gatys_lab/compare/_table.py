@@ -21,10 +21,10 @@ def text(pair: "Pair") -> str:
     """Two tables below each other, for a terminal."""
     losses = list(pair.untouched.style)
     scored = [(PHOTO, pair.untouched, ["", ""]), *((r.label, r.scores, _cost(r)) for r in pair.results)]
-    style = [["", *losses, "mean"], *([label, *map(_short, _style(s))] for label, s, _ in scored)]
+    style = [["", *losses, "style left"], *([label, *map(_short, _style(s))] for label, s, _ in scored)]
     kept = [["", *METRICS, "seconds", "evaluations"]]
     kept += [[label, *map(_short, s.metrics.values()), *cost] for label, s, cost in scored]
-    said = "style left by every loss: 0 the style (style-swap: its target), 1 the untouched photo"
+    said = "style by every loss: 0 the style (style-swap: its target), 1 the photo; style left: mean without style-swap"
     then = "kept of the photo, colours, cost (more is better for ssim and edges)"
     return "\n".join([pair.title, "", said, *_aligned(style), "", then, *_aligned(kept)])
 
