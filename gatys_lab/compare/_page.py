@@ -118,8 +118,8 @@ def _charts(pair: "Pair") -> str:
     return (
         '<h3>Curves</h3><p>Every run\'s total at its last size, divided by its first value there.</p>'
         f'<div class="charts">{totals}</div>'
-        "<details><summary>Parts of each run</summary><p>Weighted, over all sizes; a jump is the step to a larger size, "
-        f'where the balance is measured anew.</p><div class="charts">{each}</div></details>'
+        "<details><summary>Parts of each run</summary><p>Weighted, over all sizes; a jump is the step to a larger "
+        f'size, where the balance is measured anew.</p><div class="charts">{each}</div></details>'
     )  # fmt: skip
 
 

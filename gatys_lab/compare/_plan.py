@@ -17,9 +17,10 @@ ALIASES = {"sigma": "bandwidth"}  # s, as the papers write it
 
 @dataclass(frozen=True)
 class Way:
-    """One way to paint. `label` names it in captions and tables."""
+    """One way to paint. `label` names it in tables, `caption` below its picture, where what all share is left out."""
 
     label: str
+    caption: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)  # fields of config.Config
     model: LossSpec | None = None  # a feed-forward model, by name and options
 
@@ -73,14 +74,16 @@ def plan(
         mixtures = [mixture for mixture in mixtures if all(varies(mixture, grid.key) for grid in grids)]
         if not mixtures:
             raise UnknownName(f"no loss takes {' and '.join(g.key for g in grids)}; there are {', '.join(_known())}")
-    rows = [(_way(mixture),) for mixture in mixtures]
+    rows = [(_way(mixture, captioned=not grids or len(mixtures) > 1),) for mixture in mixtures]
     for grid in grids[:-1]:
         rows = [(_varied(row[0], grid.key, value),) for row in rows for value in grid.values]
     for grid in grids[-1:]:
         rows = [tuple(_varied(row[0], grid.key, value) for value in grid.values) for row in rows]
     painters = tuple(_model(spec) for spec in models)
     table = tuple(rows) if grids else (tuple(way for row in rows for way in row) + painters,)
-    table = (*table, painters) if grids and painters else table
+    table = tuple(row for row in ((*table, painters) if grids else table) if row)
+    if not table:
+        raise ValueError("nothing to compare; wanted at least one loss or model")
     labels = [way.label for row in table for way in row]
     twice = next((label for label in labels if labels.count(label) > 1), None)
     if twice is not None:
@@ -88,8 +91,9 @@ def plan(
     return table
 
 
-def _way(mixture: Mixture) -> Way:
-    return Way(" + ".join(map(str, mixture)), {"style_loss": mixture})
+def _way(mixture: Mixture, captioned: bool) -> Way:
+    label = " + ".join(map(str, mixture))
+    return Way(label, label if captioned else "", {"style_loss": mixture})
 
 
 def _model(spec: LossSpec) -> Way:
@@ -100,19 +104,20 @@ def _model(spec: LossSpec) -> Way:
     alpha = spec.options.get("alpha", 1.0)
     if isinstance(alpha, bool | str) or not 0 <= alpha <= 1:
         raise ValueError(f"{spec.name},alpha={alpha}; wanted 0 (the photo) to 1 (the style)")
-    return Way(str(spec), model=spec)
+    return Way(str(spec), str(spec), model=spec)
 
 
 def _varied(way: Way, key: str, text: str) -> Way:
     mixture: Mixture = way.options["style_loss"]
-    label = f"{way.label}, {key} {text.replace('+', ' + ')}"
+    value = f"{key} {text.replace('+', ' + ')}"
+    label, caption = f"{way.label}, {value}", f"{way.caption}, {value}".removeprefix(", ")
     if not varies(mixture, key):
         reason = "its target carries the content" if key == "balance" else f"it has no option '{key}'"
         raise UnknownName(f"a grid over {key} changes nothing of {way.label}: {reason}; leave one of them out")
     if key in JOB:
         name, parse = JOB[key]
         try:
-            return replace(way, label=label, options={**way.options, name: parse(text)})
+            return replace(way, label=label, caption=caption, options={**way.options, name: parse(text)})
         except ValueError as error:
             raise ValueError(f"--grid {key}: {error}") from None
     option = ALIASES.get(key, key).replace("-", "_")
@@ -120,7 +125,7 @@ def _varied(way: Way, key: str, text: str) -> Way:
         replace(spec, options={**spec.options, option: parse_value(text)}) if _takes(spec, option) else spec
         for spec in mixture
     )
-    return replace(way, label=label, options={**way.options, "style_loss": changed})
+    return replace(way, label=label, caption=caption, options={**way.options, "style_loss": changed})
 
 
 def varies(mixture: Mixture, key: str) -> bool:

@@ -238,7 +238,8 @@ def _conditions(job: Job, network: Network, grids: Sequence[Grid], ways: Sequenc
         "network": f"on {_name(job.network)}",
     }
     same = [fact for key, fact in facts.items() if key not in {grid.key for grid in grids}]
-    return f"{', '.join(same)}; judged on {_name(network)}"
+    shared = ways[0].label.removesuffix(ways[0].caption).removesuffix(", ")  # the loss, where there is only one
+    return f"{', '.join([shared, *same] if shared else same)}; judged on {_name(network)}"
 
 
 def _name(network: Network) -> str:

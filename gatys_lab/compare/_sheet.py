@@ -3,7 +3,7 @@
 import math
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,7 @@ class Measures:
 
     width: int
     height: int  # of the picture in it
+    lines: int = 1  # of the longest label
 
     @property
     def gap(self) -> int:
@@ -62,11 +63,15 @@ class Measures:
 
     @property
     def caption(self) -> int:
-        return round(3.1 * self.text)
+        return round((1.7 + 1.4 * self.lines) * self.text)
+
+    @property
+    def label(self) -> int:
+        return round(1.15 * self.text)
 
     @property
     def cell(self) -> int:
-        """A cell's height: picture, two crops, two lines."""
+        """A cell's height: picture, two crops, label and note."""
         return self.height + self.inset + self.crop + self.caption
 
 
@@ -124,7 +129,9 @@ def _block(pair: "Pair") -> tuple[list[list[Cell | None]], Measures]:
     measures = Measures(width, round(width * pair.photo.height / pair.photo.width))
     at = places(pair.photo)
     known = [Cell(pair.photo, "photo", pair.content, at, outlined=True), Cell(pair.painting, "style", pair.style)]
-    rows = [[Cell(r.painted.image, r.label, note(r), at) for r in row] for row in pair.rows]
+    rows = [[Cell(r.painted.image, r.way.caption, note(r), at) for r in row] for row in pair.rows]
+    lines = max(len(_lines(r.way.caption, measures.label, width)) for r in pair.results)
+    measures = replace(measures, lines=lines)
     if len(rows) == 1:
         cells = [*known, *rows[0]]
         columns = _columns(len(cells), measures)
@@ -177,10 +184,11 @@ def _draw_cell(grid: Pillow.Image, corner: tuple[int, int], cell: Cell, m: Measu
         if cell.outlined:
             left, top, right, bottom = (round(edge * scale) for edge in box)
             draw.rectangle((x + left, y + top, x + right, y + bottom), outline=colour, width=m.inset // 2 + 1)
-    draw.text((x, below + m.text // 2), _fitting(cell.label, round(1.15 * m.text), m.width), INK,
-              _font(round(1.15 * m.text)))  # fmt: skip
-    small = round(0.85 * m.text)
-    draw.text((x, below + m.text * 2), _fitting(cell.note, small, m.width), GREY, _font(small))
+    below, small = below + m.text // 2, round(0.85 * m.text)
+    for line in _lines(cell.label, m.label, m.width):
+        draw.text((x, below), line, INK, _font(m.label))
+        below += round(1.4 * m.text)
+    draw.text((x, below), _fitting(cell.note, small, m.width), GREY, _font(small))
 
 
 def flat(picture: Pillow.Image) -> Pillow.Image:
@@ -190,6 +198,19 @@ def flat(picture: Pillow.Image) -> Pillow.Image:
     paper = Pillow.new("RGB", picture.size, PAPER)
     paper.paste(picture, mask=picture.getchannel("A"))
     return paper
+
+
+def _lines(label: str, size: int, width: int) -> list[str]:
+    """`label` in one line or two, broken after a comma where it can be; what does not fit then is cut off."""
+    whole, font = _drawable(label), _font(size)
+    if font.getlength(whole) <= width:
+        return [whole]
+    for sign in (", ", " "):
+        ends = [i + len(sign) for i in range(len(whole)) if whole.startswith(sign, i)]
+        ends = [end for end in ends if font.getlength(whole[:end].rstrip()) <= width]
+        if ends:
+            return [whole[: ends[-1]].rstrip(), _fitting(whole[ends[-1] :], size, width)]
+    return [_fitting(whole, size, width)]
 
 
 def _fitting(text: str, size: int, width: int) -> str:
