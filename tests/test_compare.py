@@ -409,6 +409,8 @@ def test_the_table_is_the_same_in_every_form(found, files):
     names = ["gram, balance 1", "gram, balance 10", "bn, balance 1", "bn, balance 10", "adain"]
     assert [row["result"] for row in rows] == ["untouched photo", *names]
     assert [result["result"] for result in pair["results"]] == names
+    assert pair["results"][1]["options"] == {"style_loss": "gram", "balance": 10}
+    assert pair["results"][-1]["options"] == {"model": "adain"}
     for row, result, own in zip(rows[1:], pair["results"], found.pairs[0].results, strict=True):
         for name in LOSSES:
             assert (
@@ -653,6 +655,7 @@ BAD = {
     "unknown suffix": (1, ["-o", "{folder}/out.xyz"], ".png, .jpg, .webp or .tif"),
     "no folder": (1, ["-o", "{folder}/none/out.png"], "make it first"),
     "a page that is a folder": (1, ["-o", "{folder}/taken.png"], "it is a folder"),
+    "a file where runs are to be kept": (1, ["-o", "{folder}/kept.png"], "move it away"),
     "too small": (1, ["--size", "20"], "needs 32 px"),
 }
 
@@ -661,6 +664,7 @@ BAD = {
 def test_bad_input_gets_one_line_and_the_right_status(case, capsys, photo, painting, tmp_path):
     wanted, arguments, words = BAD[case]
     (tmp_path / "taken.html").mkdir()
+    (tmp_path / "kept.compare").touch()
     arguments = [a.format(painting=painting, folder=tmp_path) for a in arguments]
     pictures = arguments if arguments[-1] == str(painting) else [photo, painting, *arguments]
     before = sorted(tmp_path.rglob("*"))

@@ -74,9 +74,9 @@ def command(ctx: click.Context, content: Path, style: Path, out: Path, quiet: bo
 
 
 @contextmanager
-def _watch(task: Any) -> Iterator[Any]:
+def _watch(number: int, count: int, task: Any) -> Iterator[Any]:
     """A line a run, and the engine's bar."""
-    click.echo(f"{task.number}/{task.count}  {task.title}", err=True)
+    click.echo(f"{number}/{count}  {task.title}", err=True)
     if task.model is not None:
         yield ()
         return

@@ -74,7 +74,7 @@ def plan(
         mixtures = [mixture for mixture in mixtures if all(varies(mixture, grid.key) for grid in grids)]
         if not mixtures:
             raise UnknownName(f"no loss takes {' and '.join(g.key for g in grids)}; there are {', '.join(_known())}")
-    rows = [(_way(mixture, captioned=not grids or len(mixtures) > 1),) for mixture in mixtures]
+    rows: list[tuple[Way, ...]] = [(_way(mixture, captioned=not grids or len(mixtures) > 1),) for mixture in mixtures]
     for grid in grids[:-1]:
         rows = [(_varied(row[0], grid.key, value),) for row in rows for value in grid.values]
     for grid in grids[-1:]:

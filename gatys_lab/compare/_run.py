@@ -1,11 +1,14 @@
 """Paint what was not painted before, under the same conditions, and have it judged."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from gatys_lab import catalog
 from gatys_lab.compare._judge import Judge, judges
@@ -21,24 +24,24 @@ from gatys_lab.job import Job, Row, Source, objective_of, prepare
 from gatys_lab.models import FeedForward
 from gatys_lab.models._base import fingerprint
 from gatys_lab.specs import Grid, LossSpec, parse_grid, parse_loss, parse_mixture
-from gatys_lab.types import Network
+from gatys_lab.types import Network, StyleLoss
 
+UNVARIED = Way("")  # what holds for all, and nothing else
 OPTIONS = tuple(f.name for f in fields(Config) if f.name not in ("style_loss", "content_weight", "style_weight"))
 BY_CONTENT = ("weights", "init", "threads", "max_pixels", "device")  # what a key knows otherwise, or need not know
 
 
 @dataclass(frozen=True)
 class Task:
-    """One run, `number` of `count`. `model` None: the engine's."""
+    """One run. `model` None: the engine's."""
 
-    number: int
-    count: int
+    way: Way
     title: str
     job: Job
     model: FeedForward | None
 
 
-Watch = Callable[[Task], AbstractContextManager[Sequence[Callback]]]  # around a run; gives its callbacks
+Watch = Callable[[int, int, Task], AbstractContextManager[Sequence[Callback]]]  # around the i-th of n runs: callbacks
 
 
 def compare(
@@ -50,7 +53,7 @@ def compare(
     grids: Sequence[str | Grid] = (),
     judge: str | None = None,
     folder: str | Path | None = None,
-    watch: Watch = lambda task: nullcontext(()),
+    watch: Watch = lambda number, count, task: nullcontext(()),
     **options: Any,
 ) -> Comparison:
     """Paint every photo in the manner of every painting in every way, and score the results.
@@ -60,39 +63,23 @@ def compare(
     for all. `judge` names the network that scores (None: the one that paints). `folder` keeps each run: what is there
     is not painted again. Raises ValueError or OSError of one line; KeyboardInterrupt after Ctrl-C, what is done kept.
     """
-    grids = tuple(parse_grid(grid) if isinstance(grid, str) else grid for grid in grids)
-    _check_options(options, grids)
+    varied = tuple(parse_grid(grid) if isinstance(grid, str) else grid for grid in grids)
+    _check_options(options, varied)
     mixtures = None if losses is None else [parse_mixture(m) if isinstance(m, str) else m for m in losses]
-    rows = plan(mixtures, [parse_loss(m) if isinstance(m, str) else m for m in models], grids)
+    rows = plan(mixtures, [parse_loss(m) if isinstance(m, str) else m for m in models], varied)
     photos, paintings = _pictures(contents, "photo", options), _pictures(styles, "painting", options)
+    pairs, ways = list(product(photos, paintings)), [way for row in rows for way in row]
     workshop = _Workshop(options, None if folder is None else Store(Path(folder)))
-    base = workshop.job(next(iter(photos.values())), next(iter(paintings.values())), Way(""))
+    jobs = {(a, b): workshop.job(photos[a], paintings[b], UNVARIED) for a, b in pairs}
+    base = jobs[pairs[0]]
     network = base.network if judge is None else catalog.load("networks", judge).to(base.device)
-    ways = [way for row in rows for way in row]
-    names = [(photo, painting) for photo in photos for painting in paintings]
     tasks = [
-        Task(
-            0,
-            0,
-            f"{photo} in the manner of {painting}: {way.label}",
-            workshop.job(photos[photo], paintings[painting], way),
-            model,
-        )
-        for photo, painting in names
-        for way in ways
-        for model in [workshop.model(way)]
-    ]
-    painted = [
-        workshop.painted(way, replace(task, number=i, count=len(tasks)), watch)
-        for i, (task, way) in enumerate(zip(tasks, ways * len(names), strict=True), start=1)
-    ]
-    scored = judges([way.options["style_loss"] for way in ways if way.model is None])
-    pairs = []
-    for photo, painting in names:
-        job = workshop.job(photos[photo], paintings[painting], Way(""))
-        own, painted = painted[: len(ways)], painted[len(ways) :]
-        pairs.append(_judged(photo, painting, job, network, scored, rows, iter(own)))
-    return Comparison(_conditions(base, network, grids, ways), tuple(pairs))
+        workshop.task(way, jobs[pair], pair) for pair, way in product(pairs, ways)
+    ]  # checked before the first runs
+    painted = iter([workshop.painted(i, len(tasks), task, watch) for i, task in enumerate(tasks, start=1)])
+    losses_of = judges([way.options["style_loss"] for way in ways if way.model is None])
+    judged = tuple(_judged(pair, jobs[pair], network, losses_of, rows, painted) for pair in pairs)
+    return Comparison(_conditions(base, network, varied, ways), judged)
 
 
 @dataclass(frozen=True)
@@ -117,22 +104,26 @@ class _Workshop:
         job.check()
         return job
 
-    def model(self, way: Way) -> FeedForward | None:
+    def task(self, way: Way, unvaried: Job, pair: tuple[str, str]) -> Task:
+        job = self.job(unvaried.photo, unvaried.painting, way)
+        return Task(way, f"{pair[0]} in the manner of {pair[1]}: {way.label}", job, self._model(way, job.device))
+
+    def _model(self, way: Way, device: torch.device) -> FeedForward | None:
         if way.model is None:
             return None
         if way.label not in self._models:
             options = {name: value for name, value in way.model.options.items() if name != "alpha"}
-            device = next(iter(self._jobs.values())).device
             self._models[way.label] = catalog.load("models", way.model.name, **options).to(device)
         return self._models[way.label]
 
-    def painted(self, way: Way, task: Task, watch: Watch) -> Painted:
-        key = _key(way, task.job, task.model)
+    def painted(self, number: int, count: int, task: Task, watch: Watch) -> Painted:
+        """What the task makes, or made before."""
+        key = _key(task)
         kept = None if self.store is None else self.store.load(key)
         if kept is not None:
             return kept
-        with watch(task) as callbacks:
-            done = _by_engine(task.job, callbacks) if task.model is None else _by_model(way, task.job, task.model)
+        with watch(number, count, task) as callbacks:
+            done = _by_engine(task.job, callbacks) if task.model is None else _by_model(task.way, task.job, task.model)
         if done.reason == "interrupted":
             raise KeyboardInterrupt
         if self.store is not None:
@@ -162,7 +153,8 @@ def _by_model(way: Way, job: Job, model: FeedForward) -> Painted:
     return Painted(image, "one pass", 0, time.monotonic() - began, _curve(()))
 
 
-def _key(way: Way, job: Job, model: FeedForward | None) -> str:
+def _key(task: Task) -> str:
+    way, job, model = task.way, task.job, task.model
     pictures = [digest(job.photo), digest(job.painting)]
     if model is not None:
         size = (job.size_px, _style_px(job))
@@ -179,17 +171,23 @@ def _key(way: Way, job: Job, model: FeedForward | None) -> str:
 
 
 def _judged(
-    photo: str, painting: str, job: Job, network: Network, losses: Mapping[str, Any], rows: Any, painted: Any
+    pair: tuple[str, str],
+    job: Job,
+    network: Network,
+    losses: Mapping[str, StyleLoss[Any]],
+    rows: Sequence[Sequence[Way]],
+    painted: Iterator[Painted],
 ) -> Pair:
-    content = resize(job.photo.image.to(job.device), job.size_px)
-    style = resize(job.painting.image.to(job.device), _style_px(job))
-    judge = Judge(network, content, style, losses, job.config.style_layers, tuple(job.config.content_layers))
+    """The next of what was painted, scored and laid out in rows."""
+    photo = resize(job.photo.image.to(job.device), job.size_px)
+    painting = resize(job.painting.image.to(job.device), _style_px(job))
+    judge = Judge(network, photo, painting, losses, job.config.style_layers, tuple(job.config.content_layers))
 
     def result(way: Way, done: Painted) -> Result:
-        return Result(way, done, judge(as_image(done.image).image.to(content)))
+        return Result(way, done, judge(as_image(done.image).image.to(photo)))
 
     results = tuple(tuple(result(way, next(painted)) for way in row) for row in rows)
-    return Pair(photo, painting, to_pil(content), to_pil(style), judge(content), results)
+    return Pair(*pair, to_pil(photo), to_pil(painting), judge(photo), results)
 
 
 def _style_px(job: Job) -> int:

@@ -40,6 +40,12 @@ class Store:
 
     folder: Path
 
+    def __post_init__(self) -> None:
+        if self.folder.exists() and not self.folder.is_dir():
+            raise NotADirectoryError(f"cannot keep runs in '{self.folder}': it is a file; move it away")
+        if not self.folder.parent.is_dir():
+            raise FileNotFoundError(f"cannot keep runs in '{self.folder}': no folder '{self.folder.parent}'; make it")
+
     def load(self, key: str) -> Painted | None:
         """What was saved under `key`, or None if that is nothing, or not whole."""
         try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gatys_lab import __version__
 from gatys_lab.compare._judge import METRICS, Scores
+from gatys_lab.compare._plan import Way
 
 if TYPE_CHECKING:
     from gatys_lab.compare._results import Comparison, Pair, Result
@@ -20,9 +21,9 @@ PHOTO = "untouched photo"
 def text(pair: "Pair") -> str:
     """Two tables below each other, for a terminal."""
     losses = list(pair.untouched.style)
-    scored = [(PHOTO, pair.untouched, ["", ""]), *((r.label, r.scores, _cost(r)) for r in pair.results)]
+    scored = [(PHOTO, pair.untouched, [""] * len(COST)), *((r.label, r.scores, _cost(r)) for r in pair.results)]
     style = [["", *losses, "style left"], *([label, *map(_short, _style(s))] for label, s, _ in scored)]
-    kept = [["", *METRICS, "seconds", "evaluations"]]
+    kept = [["", *METRICS, *COST]]
     kept += [[label, *map(_short, s.metrics.values()), *cost] for label, s, cost in scored]
     said = "style by every loss: 0 the style (style-swap: its target), 1 the photo; style left: mean without style-swap"
     then = "kept of the photo, colours, cost (more is better for ssim and edges)"
@@ -62,8 +63,8 @@ def json_text(comparison: "Comparison") -> str:
             "style": pair.style,
             "untouched": _scores(pair.untouched),
             "results": [
-                {"result": r.label, **_scores(r.scores), **{name: getattr(r.painted, name) for name in COST},
-                 "curve": r.painted.curve}
+                {"result": r.label, "options": _options(r.way), **_scores(r.scores),
+                 **{name: getattr(r.painted, name) for name in COST}, "curve": r.painted.curve}
                 for r in pair.results
             ],
         }
@@ -71,6 +72,13 @@ def json_text(comparison: "Comparison") -> str:
     ]  # fmt: skip
     whole = {"gatys_lab": __version__, "conditions": comparison.conditions, "pairs": pairs}
     return json.dumps(_json(whole), ensure_ascii=False, allow_nan=False, indent=1)
+
+
+def _options(way: Way) -> dict[str, Any]:
+    """What is not the same for all, losses and models as a caption names them."""
+    if way.model is not None:
+        return {"model": str(way.model)}
+    return {**way.options, "style_loss": " + ".join(map(str, way.options["style_loss"]))}
 
 
 def _scores(scores: Scores) -> dict[str, Any]:
@@ -82,7 +90,8 @@ def _style(scores: Scores) -> list[float]:
 
 
 def _cost(result: "Result") -> list[str]:
-    return [f"{result.painted.seconds:.1f}", str(result.painted.evaluations)]
+    painted = result.painted
+    return [f"{painted.seconds:.1f}", str(painted.evaluations), painted.reason]
 
 
 def _short(value: float) -> str:
