@@ -15,6 +15,7 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 from PIL import Image as Pillow  # noqa: E402
 
+from gatys_lab.job import Job  # noqa: E402
 from gatys_lab.networks._vgg import VGG, plan  # noqa: E402
 
 
@@ -59,3 +60,16 @@ def folder(tmp_path):
         Pillow.fromarray(pixels).resize((60, 48 + i)).save(tmp_path / "pictures" / f"{i}.png")
     (tmp_path / "pictures" / "broken.jpg").write_bytes(b"\xff\xd8 nothing")
     return tmp_path / "pictures"
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """The configurations that the engine ran, one after the other."""
+    seen, run = [], Job.run
+
+    def counted(self, callbacks=()):
+        seen.append(self.config)
+        return run(self, callbacks)
+
+    monkeypatch.setattr(Job, "run", counted)
+    return seen

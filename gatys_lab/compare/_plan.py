@@ -5,6 +5,7 @@ A grid varies one thing: an option of the job, or, by any other name, an option 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from gatys_lab import catalog
@@ -12,6 +13,7 @@ from gatys_lab.errors import UnknownName
 from gatys_lab.specs import Grid, LossSpec, parse_layers, parse_value
 
 Mixture = tuple[LossSpec, ...]
+STARTS = ("content", "noise", "style")
 ALIASES = {"sigma": "bandwidth"}  # s, as the papers write it
 
 
@@ -43,6 +45,13 @@ def _layers(text: str) -> dict[str, float]:
     return parse_layers(text.replace("+", ","))
 
 
+def _start(text: str) -> str:
+    known = (*STARTS, *catalog.names("models"))
+    if text not in known and not Path(text).is_file():
+        raise ValueError(f"'{text}'; wanted {', '.join(known)}, or a file")
+    return text
+
+
 JOB: dict[str, tuple[str, Callable[[str], Any]]] = {  # what a grid may call an option of the job -> field, parser
     "balance": ("balance", lambda text: _number(text, 0)),
     "layers": ("style_layers", _layers),
@@ -53,7 +62,7 @@ JOB: dict[str, tuple[str, Callable[[str], Any]]] = {  # what a grid may call an 
     "optimizer": ("optimizer", str),
     "network": ("network", str),
     "pooling": ("pooling", str),
-    "init": ("init", str),
+    "init": ("init", _start),
     "seed": ("seed", lambda text: _whole(text, 0)),
 }
 

@@ -73,12 +73,11 @@ def compare(
     jobs = {(a, b): workshop.job(photos[a], paintings[b], UNVARIED) for a, b in pairs}
     base = jobs[pairs[0]]
     network = base.network if judge is None else catalog.load("networks", judge).to(base.device)
-    tasks = [
-        workshop.task(way, jobs[pair], pair) for pair, way in product(pairs, ways)
-    ]  # checked before the first runs
+    scoring = judges([way.options["style_loss"] for way in ways if way.model is None])
+    _judge(base, network, scoring)  # what cannot be scored, or below painted, is said before the first run
+    tasks = [workshop.task(way, jobs[pair], pair) for pair, way in product(pairs, ways)]
     painted = iter([workshop.painted(i, len(tasks), task, watch) for i, task in enumerate(tasks, start=1)])
-    losses_of = judges([way.options["style_loss"] for way in ways if way.model is None])
-    judged = tuple(_judged(pair, jobs[pair], network, losses_of, rows, painted) for pair in pairs)
+    judged = tuple(_judged(pair, _judge(jobs[pair], network, scoring), rows, painted) for pair in pairs)
     return Comparison(_conditions(base, network, varied, ways), judged)
 
 
@@ -170,24 +169,20 @@ def _key(task: Task) -> str:
     return key_of(pictures=pictures, config=config, own=own, start=start, weights=weights, device=job.device)
 
 
-def _judged(
-    pair: tuple[str, str],
-    job: Job,
-    network: Network,
-    losses: Mapping[str, StyleLoss[Any]],
-    rows: Sequence[Sequence[Way]],
-    painted: Iterator[Painted],
-) -> Pair:
-    """The next of what was painted, scored and laid out in rows."""
+def _judge(job: Job, network: Network, losses: Mapping[str, StyleLoss[Any]]) -> Judge:
     photo = resize(job.photo.image.to(job.device), job.size_px)
     painting = resize(job.painting.image.to(job.device), _style_px(job))
-    judge = Judge(network, photo, painting, losses, job.config.style_layers, tuple(job.config.content_layers))
+    return Judge(network, photo, painting, losses, job.config.style_layers, tuple(job.config.content_layers))
+
+
+def _judged(pair: tuple[str, str], judge: Judge, rows: Sequence[Sequence[Way]], painted: Iterator[Painted]) -> Pair:
+    """The next of what was painted, scored and laid out in rows."""
 
     def result(way: Way, done: Painted) -> Result:
-        return Result(way, done, judge(as_image(done.image).image.to(photo)))
+        return Result(way, done, judge(as_image(done.image).image.to(judge.photo)))
 
     results = tuple(tuple(result(way, next(painted)) for way in row) for row in rows)
-    return Pair(*pair, to_pil(photo), to_pil(painting), judge(photo), results)
+    return Pair(*pair, to_pil(judge.photo), to_pil(judge.painting), judge(judge.photo), results)
 
 
 def _style_px(job: Job) -> int:

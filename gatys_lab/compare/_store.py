@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from PIL import Image as Pillow
 
-from gatys_lab import engine, images, job, losses, models, networks, objective, optimizers
+from gatys_lab import engine, fast, images, job, losses, models, networks, objective, optimizers
 from gatys_lab.files import write_whole
 from gatys_lab.images import Picture
 
@@ -85,7 +85,8 @@ def key_of(**what: Any) -> str:
 
 def digest(picture: Picture) -> str:
     """What tells one picture from another, whatever file it came in."""
-    return _sha(*(b"" if part is None else part.cpu().numpy().tobytes() for part in _pixels(picture)))
+    parts = [part for part in _pixels(picture) if part is not None]
+    return _sha(*(repr(tuple(part.shape)).encode() + part.cpu().numpy().tobytes() for part in parts))
 
 
 def file_digest(path: str | Path) -> str:
@@ -106,5 +107,5 @@ def _code() -> str:
     """The sources that paint: a changed loss paints anew."""
     rooms = [Path(inspect.getfile(room)) for room in (losses, models, networks, optimizers)]
     files = [file for room in rooms for file in sorted(room.parent.glob("*.py"))]
-    files += [Path(inspect.getfile(module)) for module in (engine, images, job, objective)]
+    files += [Path(inspect.getfile(module)) for module in (engine, fast, images, job, objective)]
     return _sha(*(file.read_bytes() for file in files))
