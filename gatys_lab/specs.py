@@ -69,6 +69,20 @@ def parse_grid(text: str) -> Grid:
     return Grid(key.strip().replace("_", "-"), each)
 
 
+def parse_point(text: str) -> tuple[float, float]:
+    """
+    >>> parse_point("0.5,0.2")  # half of the width from the left, a fifth of the height from the top
+    (0.5, 0.2)
+    """
+    try:
+        x, y = (float(number) for number in text.split(","))
+    except ValueError:
+        x = y = -1.0
+    if not (0 <= x <= 1 and 0 <= y <= 1):
+        raise ValueError(f"'{text}' is no place; wanted X,Y, shares of width and height from 0 to 1, such as 0.5,0.2")
+    return x, y
+
+
 def parse_value(text: str) -> Value:
     """
     >>> parse_value("3"), parse_value("0.5"), parse_value("true"), parse_value("exact")

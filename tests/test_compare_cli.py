@@ -7,6 +7,7 @@ import pytest
 from PIL import Image as Pillow
 
 from gatys_lab import cli
+from gatys_lab.compare import _results
 from gatys_lab.config import Config
 from gatys_lab.job import Job
 
@@ -36,13 +37,16 @@ def test_the_command_writes_all_and_does_only_what_is_missing(capsys, photo, pai
     assert (status, again, said, len(runs)) == (0, "", "", 2) and out.is_file()
 
 
-def test_every_option_reaches_the_runs(capsys, photo, painting, tmp_path, runs):
+def test_every_option_reaches_the_runs(capsys, photo, painting, tmp_path, monkeypatch, runs):
     other = tmp_path / "other.png"
     Pillow.open(painting).rotate(90).save(other)
     options = ["--style", other, "--grid", "degree=1,3", "--optimizer", "adam", "--seed", 7, "--init", "noise",
                "--tv", 0.1, "--style-layers", "relu1_1", "--content-layers", "relu3_1", "--single-scale",
-               "--pooling", "avg", "--style-scale", 0.9, "--judge", "lite"]  # fmt: skip
+               "--pooling", "avg", "--style-scale", 0.9, "--judge", "lite", "--zoom", "0.1,0.2"]  # fmt: skip
+    zooms, sheet = [], _results.sheet
+    monkeypatch.setattr(_results, "sheet", lambda found, zoom: zooms.append(zoom) or sheet(found, zoom))
     status, _, said = run(capsys, photo, painting, "-o", tmp_path / "s.png", *SMALL, *options)
+    assert zooms == [((0.1, 0.2),)]
     assert status == 0 and len(runs) == 4, said
     assert [config.style_loss[0].options for config in runs] == [{"degree": 1}, {"degree": 3}] * 2
     wanted = {
@@ -62,6 +66,8 @@ BAD = {
     "unknown key": (2, ["--grid", "colour=red"], "no loss takes colour"),
     "balance twice": (1, ["--grid", "balance=1,2", "--balance", "3"], "leave one of them out"),
     "raw weights": (2, ["--style-weight", "3"], "--style-weight"),
+    "a place outside": (2, ["--zoom", "3,4"], "wanted X,Y"),
+    "three places": (2, ["--zoom", "0,0", "--zoom", "0,1", "--zoom", "1,0"], "room for two"),
     "unknown model": (2, ["--model", "adein"], "there are adaattn, adain, inverse"),
     "unknown suffix": (1, ["-o", "{folder}/out.xyz"], ".png, .jpg, .webp or .tif"),
     "no folder": (1, ["-o", "{folder}/none/out.png"], "make it first"),

@@ -138,6 +138,14 @@ def test_the_places_are_where_the_detail_is_and_do_not_overlap():
     assert all(right - left == bottom - top == 20 for left, top, right, bottom in (one, other))
 
 
+def test_the_places_can_be_chosen():
+    photo = Pillow.new("RGB", (120, 80))
+    assert places(photo, [(0.5, 0.5), (1.0, 0.0)]) == ((50, 30, 70, 50), (100, 0, 120, 20))
+    photo.putpixel((20, 60), (255, 255, 255))
+    one, other = places(photo, [(0.5, 0.5)])
+    assert one == (50, 30, 70, 50) and other[0] < 20 < other[2] and other[1] < 60 < other[3]
+
+
 def test_captions_are_in_signs_that_the_font_has():
     assert _drawable("fjörd × 3 – 海.") == "fjord ? 3 ? ?."
 

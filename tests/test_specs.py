@@ -1,8 +1,11 @@
+import doctest
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatys_lab.specs import LossSpec, parse_layers, parse_loss
+from gatys_lab import specs
+from gatys_lab.specs import LossSpec, parse_grid, parse_layers, parse_loss, parse_mixture, parse_point
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_\-]{0,12}", fullmatch=True)
 WEIGHTS = st.floats(0, 1e6)
@@ -40,3 +43,27 @@ def test_nonsense_is_refused(text):
 def test_nonsense_layers_are_refused(text):
     with pytest.raises(ValueError):
         parse_layers(text)
+
+
+def test_the_examples_run():
+    failed, attempted = doctest.testmod(specs)
+    assert not failed and attempted >= 7
+
+
+def test_a_mixture_is_joined_by_plus_but_a_number_is_not_taken_apart():
+    one, other = parse_mixture("mmd-gaussian:0.5,bandwidth=1e+2+mmd-poly,degree=3")
+    assert one == LossSpec("mmd-gaussian", 0.5, {"bandwidth": 100.0})
+    assert other == LossSpec("mmd-poly", 1.0, {"degree": 3})
+    assert [str(one), str(other)] == ["0.5 mmd-gaussian bandwidth=100.0", "mmd-poly degree=3"]
+
+
+@pytest.mark.parametrize("text", ["balance", "=1,2", "balance=", "balance=1,,2", "balance=1,1"])
+def test_what_is_no_grid_is_said(text):
+    with pytest.raises(ValueError, match=r"wanted KEY=VALUE|1 twice in 'balance=1,1'"):
+        parse_grid(text)
+
+
+@pytest.mark.parametrize("text", ["0.5", "a,b", "0.5,1.1", "-0.1,0", "0,0,0"])
+def test_what_is_no_place_is_said(text):
+    with pytest.raises(ValueError, match=f"'{text}' is no place; wanted X,Y"):
+        parse_point(text)

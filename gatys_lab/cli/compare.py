@@ -14,7 +14,7 @@ from gatys_lab import catalog
 from gatys_lab.cli._progress import Bar
 from gatys_lab.cli._types import FILE, OUTPUT, Parsed
 from gatys_lab.cli.stylize import command as stylize
-from gatys_lab.specs import parse_grid, parse_loss, parse_mixture
+from gatys_lab.specs import parse_grid, parse_loss, parse_mixture, parse_point
 
 OTHERS = ("content", "style", "out", "style_loss", "content_weight", "style_weight", "quiet", "debug", "version")
 SHARED = [option for option in stylize.params if option.name not in OTHERS]  # what is the same for all
@@ -36,6 +36,8 @@ SHARED = [option for option in stylize.params if option.name not in OTHERS]  # w
               help="Vary balance, tv, layers (relu1_1,relu1_1+relu2_1), optimizer, network, ..., or an option of the "
                    "losses (sigma, degree, ...); two make a table.")  # fmt: skip
 @click.option("--judge", help="The network that scores: lite, vgg16, vgg19.  [default: the one that paints]")
+@click.option("--zoom", type=Parsed("X,Y", parse_point), multiple=True,
+              help="What is magnified, up to two points, such as 0.5,0.2.  [default: where the detail is]")  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
@@ -49,7 +51,9 @@ def command(ctx: click.Context, content: Path, style: Path, out: Path, quiet: bo
 
     Ctrl-C keeps what is done; the same command again does what is missing.
     """
-    own = {name: options.pop(name) for name in ("contents", "styles", "losses", "models", "grids", "judge")}
+    own = {name: options.pop(name) for name in ("contents", "styles", "losses", "models", "grids", "judge", "zoom")}
+    if len(own["zoom"]) > 2:
+        raise click.UsageError(f"{len(own['zoom'])} times --zoom; there is room for two")
     given = {k: v for k, v in options.items() if ctx.get_parameter_source(k) is not ParameterSource.DEFAULT}
     if not quiet:
         logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
@@ -66,7 +70,7 @@ def command(ctx: click.Context, content: Path, style: Path, out: Path, quiet: bo
         done = len(list(folder.glob("*.json")))
         click.echo(f"gatys-lab: interrupted; {done} runs are kept in '{folder}': the same command goes on", err=True)
         return 130
-    files = found.write(out)
+    files = found.write(out, own["zoom"])
     if not quiet:
         click.echo(found.text())
         click.echo("  ".join(map(str, files)), err=True)

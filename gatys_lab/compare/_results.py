@@ -1,6 +1,6 @@
 """What a comparison found, and its four files: the sheet, the page, the table and the numbers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,10 +60,14 @@ class Comparison:
         """The cross table, for a terminal."""
         return "\n\n".join(_table.text(pair) for pair in self.pairs)
 
-    def write(self, path: str | Path) -> tuple[Path, ...]:
-        """The contact sheet, and beside it .html, .csv and .json of the same name; which those are."""
+    def write(self, path: str | Path, zoom: Sequence[tuple[float, float]] = ()) -> tuple[Path, ...]:
+        """The contact sheet, and beside it .html, .csv and .json of the same name; which those are.
+
+        `zoom`: up to two points that are magnified, shares of width and height from the left and the top; by default
+        the two places of the photo with the most detail.
+        """
         files = targets(path)
-        write(sheet(self), files[0])
+        write(sheet(self, zoom), files[0])
         makers: tuple[Callable[[Comparison], str], ...] = (page, _table.csv_text, _table.json_text)
         for file, make in zip(files[1:], makers, strict=True):
             write_whole(file, make(self).encode())

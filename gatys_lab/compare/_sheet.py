@@ -75,9 +75,9 @@ class Measures:
         return self.height + self.inset + self.crop + self.caption
 
 
-def sheet(comparison: "Comparison") -> Pillow.Image:
+def sheet(comparison: "Comparison", zoom: Sequence[tuple[float, float]] = ()) -> Pillow.Image:
     """One block a pair below the other, and a line that says what was the same for all."""
-    blocks = [_block(pair) for pair in comparison.pairs]
+    blocks = [_block(pair, zoom) for pair in comparison.pairs]
     gap, text = (max(getattr(m, name) for _, m in blocks) for name in ("gap", "text"))
     grids = [_draw(*block) for block in blocks]
     width = max(grid.width for grid in grids) + 2 * gap
@@ -101,15 +101,20 @@ def sheet(comparison: "Comparison") -> Pillow.Image:
     return page
 
 
-def places(photo: Pillow.Image) -> tuple[Box, Box]:
-    """The two squares of the photo with the steepest detail that do not overlap: the same for every result."""
+def places(photo: Pillow.Image, zoom: Sequence[tuple[float, float]] = ()) -> tuple[Box, Box]:
+    """Two squares of the photo: around the points `zoom`, shares of width and height; else those with the steepest
+    detail that do not overlap."""
     steep = steepness(as_image(photo).image)  # (1, 1, H - 2, W - 2)
     side = max(1, min(photo.size) // SIDE)
     detail = F.avg_pool2d(steep, min(side, *steep.shape[2:]), 1)[0, 0]
     boxes = []
-    for _ in MARKS:
-        top, left = divmod(int(detail.argmax()), detail.shape[1])
-        boxes.append((left + 1, top + 1, left + 1 + side, top + 1 + side))
+    for i in range(len(MARKS)):
+        if i < len(zoom):
+            centre = (share * length - side / 2 for share, length in zip(zoom[i], photo.size, strict=True))
+            left, top = (min(max(0, round(at)), n - side) for at, n in zip(centre, photo.size, strict=True))
+        else:
+            top, left = (1 + at for at in divmod(int(detail.argmax()), detail.shape[1]))  # the steepness has no border
+        boxes.append((left, top, left + side, top + side))
         detail[max(0, top - side + 1) : top + side, max(0, left - side + 1) : left + side] = -1
     return boxes[0], boxes[1]
 
@@ -123,11 +128,11 @@ def note(result: "Result") -> str:
     )
 
 
-def _block(pair: "Pair") -> tuple[list[list[Cell | None]], Measures]:
+def _block(pair: "Pair", zoom: Sequence[tuple[float, float]]) -> tuple[list[list[Cell | None]], Measures]:
     """The cells of a pair in rows, and their measures."""
     width = min(max(CELL[0], pair.photo.width), CELL[1])
     measures = Measures(width, round(width * pair.photo.height / pair.photo.width))
-    at = places(pair.photo)
+    at = places(pair.photo, zoom)
     known = [Cell(pair.photo, "photo", pair.content, at, outlined=True), Cell(pair.painting, "style", pair.style)]
     rows = [[Cell(r.painted.image, r.way.caption, note(r), at) for r in row] for row in pair.rows]
     lines = max(len(_lines(r.way.caption, measures.label, width)) for r in pair.results)
