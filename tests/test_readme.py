@@ -1,4 +1,4 @@
-"""What the README says works: its Python examples are run as they stand, its commands parsed."""
+"""What the README and docs/comparing.md say works: their Python examples are run as they stand, the commands parsed."""
 
 import re
 import shlex
@@ -9,9 +9,12 @@ from PIL import Image as Pillow
 
 from gatys_lab.cli import group
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMPARING = (ROOT / "docs" / "comparing.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.S)
-COMMANDS = re.findall(r"^    (?:pip install .* && )?(gatys-lab (?:stylize|fast|weights|train) [^#\n]*)", README, re.M)
+COMMAND = r"^    (?:pip install .* && )?(gatys-lab (?:stylize|fast|weights|train|compare) [^#\n]*)"
+COMMANDS = re.findall(COMMAND, README + COMPARING, re.M)
 
 
 @pytest.mark.parametrize("code", EXAMPLES, ids=["stylize", "fast", "objects"])
@@ -40,6 +43,15 @@ def test_the_commands_are_understood(command, tmp_path, monkeypatch):
         context = sub.make_context(name, list(rest), parent=context)
         name, sub, rest = sub.resolve_command(context, [*context._protected_args, *context.args])
     sub.make_context(name, list(rest), parent=context)
+
+
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", COMPARING, re.S), ids=["compare", "metrics"])
+def test_the_examples_of_comparing_run(code, tmp_path, monkeypatch, capsys, photo, painting):
+    monkeypatch.chdir(tmp_path)
+    for file, name in ((photo, "photo.jpg"), (painting, "painting.jpg")):
+        Pillow.open(file).save(tmp_path / name)
+    exec(code, {})  # noqa: S102
+    assert "tensor(" in capsys.readouterr().out or (tmp_path / "sheet.html").is_file()
 
 
 def test_the_main_job_is_the_first_command():
