@@ -4,10 +4,11 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as Pillow
 from skimage.metrics import structural_similarity
 
-from gatys_lab import catalog, metrics
+from gatys_lab import catalog, devices, metrics
 from gatys_lab.compare import _run, _store, compare
 from gatys_lab.compare._judge import METRICS, Judge, judges
 from gatys_lab.compare._plan import plan
@@ -92,6 +93,7 @@ def test_in_a_mixture_an_option_goes_to_those_who_take_it():
         ((None, [], grids("colour=red")), UnknownName, "no loss takes colour; there are balance, layers"),
         ((mixtures("gram"), [], grids("balance=-1")), ValueError, "balance: '-1'; wanted a number of at least 0"),
         ((mixtures("gram"), [], grids("style-scale=0")), ValueError, "wanted a number above 0"),
+        ((mixtures("gram"), [], grids("precision=fp16,fp32")), ValueError, "'fp16'; wanted fp32 or bf16"),
         ((mixtures("gram"), [], grids("evaluations=1.5")), ValueError, "wanted a whole number of at least 2"),
         ((mixtures("gram"), [], grids("init=noise,none.png")), ValueError, "init: 'none.png'; wanted content, noise"),
         ((mixtures("gram", "gram")), ValueError, "'gram' twice"),
@@ -181,14 +183,16 @@ def test_the_metrics_are_those_of_the_library(judge):
 
 
 def test_the_conditions_are_the_same_for_all(photo, painting, runs):
-    found = compare(photo, painting, losses=["gram", "bn"], seed=3, balance=2.0, init="noise", **QUICK)
+    found = compare(
+        photo, painting, losses=["gram", "bn"], seed=3, balance=2.0, init="noise", precision="fp32", **QUICK
+    )
     one, other = ({**vars(config), "style_loss": None} for config in runs)
     assert one == other and (one["seed"], one["balance"], one["init"], one["evaluations"]) == (3, 2.0, "noise", 3)
     assert (
         found.conditions
-        == "start: noise, seed 3, 3 evaluations at 48 px, balance 2, lbfgs, on lite-1; judged on lite-1"
+        == "start: noise, seed 3, 3 evaluations at 48 px, balance 2, lbfgs, on lite-1, in fp32; judged on lite-1"
     )
-    alone = stylize(photo, painting, style_loss="bn", seed=3, balance=2.0, init="noise", **QUICK)
+    alone = stylize(photo, painting, style_loss="bn", seed=3, balance=2.0, init="noise", precision="fp32", **QUICK)
     painted = found.pairs[0].results[1].painted
     assert np.array_equal(np.asarray(painted.image), np.asarray(alone.image))
     assert painted.curve["total"] == pytest.approx([row.total for row in alone.trace], rel=1e-6)
@@ -201,6 +205,23 @@ def test_a_grid_is_left_out_of_the_conditions_and_a_single_loss_named(photo, pai
     )
     none, some = (result.scores for result in found.pairs[0].results)
     assert none.style_left > some.style_left and none.metrics["ssim"] > some.metrics["ssim"]
+
+
+def test_the_precision_is_the_same_for_all_and_the_judge_sees_in_32_bits(photo, painting, monkeypatch, runs):
+    monkeypatch.setattr(devices, "precision", lambda name, network, layers: "bf16" if name == "auto" else name)
+    judged, init = [], Judge.__init__
+
+    def spy(self, network, *arguments):
+        judged.append(next(network.parameters()).dtype)
+        init(self, network, *arguments)
+
+    monkeypatch.setattr(Judge, "__init__", spy)
+    for losses, wanted in ((["gram", "bn"], "bf16"), (["gram", "style-swap"], "fp32")):
+        found = compare(photo, painting, losses=losses, **QUICK)
+        assert [config.precision for config in runs[-2:]] == [wanted] * 2 and f"in {wanted};" in found.conditions
+    compare(photo, painting, losses=["gram"], grids=["precision=fp32,bf16"], **QUICK)
+    assert [config.precision for config in runs[-2:]] == ["fp32", "bf16"]
+    assert set(judged) == {torch.float32}
 
 
 def test_style_swap_is_said_to_have_no_balance(photo, painting):

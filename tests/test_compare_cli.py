@@ -42,7 +42,8 @@ def test_every_option_reaches_the_runs(capsys, photo, painting, tmp_path, monkey
     Pillow.open(painting).rotate(90).save(other)
     options = ["--style", other, "--grid", "degree=1,3", "--optimizer", "adam", "--seed", 7, "--init", "noise",
                "--tv", 0.1, "--style-layers", "relu1_1", "--content-layers", "relu3_1", "--single-scale",
-               "--pooling", "avg", "--style-scale", 0.9, "--judge", "lite", "--zoom", "0.1,0.2"]  # fmt: skip
+               "--pooling", "avg", "--precision", "fp32", "--style-scale", 0.9, "--judge", "lite",
+               "--zoom", "0.1,0.2"]  # fmt: skip
     zooms, sheet = [], _results.sheet
     monkeypatch.setattr(_results, "sheet", lambda found, zoom: zooms.append(zoom) or sheet(found, zoom))
     status, _, said = run(capsys, photo, painting, "-o", tmp_path / "s.png", *SMALL, *options)
@@ -51,6 +52,7 @@ def test_every_option_reaches_the_runs(capsys, photo, painting, tmp_path, monkey
     assert [config.style_loss[0].options for config in runs] == [{"degree": 1}, {"degree": 3}] * 2
     wanted = {
         "optimizer": "adam", "seed": 7, "init": "noise", "tv": 0.1, "style_layers": {"relu1_1": 1}, "pooling": "avg",
+        "precision": "fp32",
         "content_layers": {"relu3_1": 1}, "single_scale": True, "style_scale": 0.9, "size_px": 48, "evaluations": 3,
     }  # fmt: skip
     for config in runs:

@@ -58,7 +58,9 @@ def command(ctx: click.Context, content: Path, style: Path, out: Path, quiet: bo
     if not quiet:
         logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     from gatys_lab.compare import compare, targets
+    from gatys_lab.devices import keep_freed_memory
 
+    keep_freed_memory()
     targets(out)
     folder = out.with_suffix(".compare")
     try:

@@ -45,6 +45,12 @@ def _layers(text: str) -> dict[str, float]:
     return parse_layers(text.replace("+", ","))
 
 
+def _one_of(text: str, known: Sequence[str]) -> str:
+    if text not in known:
+        raise ValueError(f"'{text}'; wanted {' or '.join(known)}")
+    return text
+
+
 def _start(text: str) -> str:
     known = (*STARTS, *catalog.names("models"))
     if text not in known and not Path(text).is_file():
@@ -62,6 +68,7 @@ JOB: dict[str, tuple[str, Callable[[str], Any]]] = {  # what a grid may call an 
     "optimizer": ("optimizer", str),
     "network": ("network", str),
     "pooling": ("pooling", str),
+    "precision": ("precision", lambda text: _one_of(text, ("fp32", "bf16"))),
     "init": ("init", _start),
     "seed": ("seed", lambda text: _whole(text, 0)),
 }
@@ -140,11 +147,11 @@ def _varied(way: Way, key: str, text: str) -> Way:
 def varies(mixture: Mixture, key: str) -> bool:
     """Whether a mixture paints another picture when this is varied."""
     if key == "balance":
-        return not all(getattr(_built(spec), "carries_content", False) for spec in mixture)
+        return not all(getattr(built(spec), "carries_content", False) for spec in mixture)
     return key in JOB or any(_takes(spec, ALIASES.get(key, key).replace("-", "_")) for spec in mixture)
 
 
-def _built(spec: LossSpec) -> Any:
+def built(spec: LossSpec) -> Any:
     return catalog.load("losses", spec.name, **spec.options)
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from gatys_lab import catalog
+from gatys_lab import catalog, devices
 from gatys_lab.compare._judge import Judge, judges
-from gatys_lab.compare._plan import JOB, Mixture, Way, plan, varies
+from gatys_lab.compare._plan import JOB, Mixture, Way, built, plan, varies
 from gatys_lab.compare._results import Comparison, Pair, Result
 from gatys_lab.compare._store import Painted, Store, digest, file_digest, key_of
 from gatys_lab.config import DEFAULTS, Config
@@ -26,7 +26,7 @@ from gatys_lab.models._base import fingerprint
 from gatys_lab.specs import Grid, LossSpec, parse_grid, parse_loss, parse_mixture
 from gatys_lab.types import Network, StyleLoss
 
-UNVARIED = Way("")  # what holds for all, and nothing else
+UNVARIED = Way("", options={"precision": "fp32"})  # what holds for all; the judge sees in 32 bits
 OPTIONS = tuple(f.name for f in fields(Config) if f.name not in ("style_loss", "content_weight", "style_weight"))
 BY_CONTENT = ("weights", "init", "threads", "max_pixels", "device")  # what a key knows otherwise, or need not know
 
@@ -75,10 +75,11 @@ def compare(
     network = base.network if judge is None else catalog.load("networks", judge).to(base.device)
     scoring = judges([way.options["style_loss"] for way in ways if way.model is None])
     _judge(base, network, scoring)  # what cannot be scored, or below painted, is said before the first run
+    workshop = replace(workshop, options={**options, "precision": _precision(base, options, ways)})
     tasks = [workshop.task(way, jobs[pair], pair) for pair, way in product(pairs, ways)]
     painted = iter([workshop.painted(i, len(tasks), task, watch) for i, task in enumerate(tasks, start=1)])
     judged = tuple(_judged(pair, _judge(jobs[pair], network, scoring), rows, painted) for pair in pairs)
-    return Comparison(_conditions(base, network, varied, ways), judged)
+    return Comparison(_conditions(tasks[0].job, network, varied, ways), judged)
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class _Workshop:
 
     def job(self, photo: Picture, painting: Picture, way: Way) -> Job:
         options = {**self.options, **way.options}
-        loaded = tuple(options.get(name) for name in ("network", "pooling", "init"))
+        loaded = tuple(options.get(name) for name in ("network", "pooling", "init", "precision"))
         if loaded not in self._jobs:
             self._jobs[loaded] = prepare(photo, painting, **options)
         config = replace(DEFAULTS, **options)
@@ -169,6 +170,15 @@ def _key(task: Task) -> str:
     return key_of(pictures=pictures, config=config, own=own, start=start, weights=weights, device=job.device)
 
 
+def _precision(base: Job, options: Mapping[str, Any], ways: Sequence[Way]) -> str:
+    """The same for all: 32 bits if a loss asks for them, unless the user says otherwise."""
+    asked = options.get("precision", DEFAULTS.precision)
+    specs = [spec for way in ways for spec in way.options.get("style_loss", ())]
+    if asked == "auto" and any(getattr(built(spec), "needs_32_bits", False) for spec in specs):
+        asked = "fp32"
+    return devices.precision(asked, base.network, base.objective.layers)
+
+
 def _judge(job: Job, network: Network, losses: Mapping[str, StyleLoss[Any]]) -> Judge:
     photo = resize(job.photo.image.to(job.device), job.size_px)
     painting = resize(job.painting.image.to(job.device), _style_px(job))
@@ -229,6 +239,7 @@ def _conditions(job: Job, network: Network, grids: Sequence[Grid], ways: Sequenc
         "balance": f"balance {config.balance:g}" + (f" ({', '.join(free)} without)" if free else ""),
         "optimizer": config.optimizer,
         "network": f"on {_name(job.network)}",
+        "precision": f"in {job.precision}",
     }
     same = [fact for key, fact in facts.items() if key not in {grid.key for grid in grids}]
     shared = ways[0].label.removesuffix(ways[0].caption).removesuffix(", ")  # the loss, where there is only one
