@@ -14,7 +14,7 @@ from gatys_lab.compare._judge import METRICS, Judge, judges
 from gatys_lab.compare._plan import plan
 from gatys_lab.compare._store import Painted, Store
 from gatys_lab.errors import UnknownName
-from gatys_lab.images import read, resize
+from gatys_lab.images import as_image, read, resize
 from gatys_lab.job import Job, stylize
 from gatys_lab.networks import lite
 from gatys_lab.specs import parse_grid, parse_loss, parse_mixture
@@ -370,3 +370,8 @@ def test_what_cannot_be_compared_is_said(photo, painting, runs):
     with pytest.raises(UnknownName, match="no network 'resnet'"):
         compare(photo, painting, losses=["gram"], judge="resnet", **QUICK)
     assert not runs  # all of it before the first run
+
+
+def test_pictures_of_the_same_pixels_in_another_shape_differ():
+    wide, high = (as_image(Pillow.new("RGB", size, "red")) for size in ((60, 40), (40, 60)))
+    assert _store.digest(wide) != _store.digest(high) == _store.digest(as_image(Pillow.new("RGB", (40, 60), "red")))
