@@ -103,7 +103,8 @@ def test_ctrl_c_says_what_is_kept(capsys, photo, painting, tmp_path, monkeypatch
 
     monkeypatch.setattr(Job, "run", second_time_interrupted)
     status, _, said = run(capsys, photo, painting, "-o", tmp_path / "sheet.png", *SMALL)
-    assert status == 130 and "interrupted; 1 runs are kept in" in said and "the same command goes on" in said
+    assert status == 130 and "interrupted; what is done is kept in" in said and "the same command goes on" in said
+    assert len(list((tmp_path / "sheet.compare").glob("*.json"))) == 1
     assert not (tmp_path / "sheet.png").exists()
 
 

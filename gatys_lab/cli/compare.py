@@ -69,8 +69,7 @@ def command(ctx: click.Context, content: Path, style: Path, out: Path, quiet: bo
             grids=own["grids"], judge=own["judge"], folder=folder, **given, **({} if quiet else {"watch": _watch}),
         )  # fmt: skip
     except KeyboardInterrupt:
-        done = len(list(folder.glob("*.json")))
-        click.echo(f"gatys-lab: interrupted; {done} runs are kept in '{folder}': the same command goes on", err=True)
+        click.echo(f"gatys-lab: interrupted; what is done is kept in '{folder}': the same command goes on", err=True)
         return 130
     files = found.write(out, own["zoom"])
     if not quiet:

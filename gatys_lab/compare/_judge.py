@@ -33,7 +33,7 @@ class Scale:
     share: float
     loss: StyleLoss[Any]
     target: Any
-    zero: Tensor  # () the loss of the style itself
+    zero: Tensor  # () the loss of the style itself, or of the target
     one: Tensor  # () the loss of the photo
 
     def __call__(self, features: Features) -> Tensor:
@@ -122,6 +122,9 @@ class Judge:
 
 
 def _scale(loss: StyleLoss[Any], layer: str, share: float, photo: Features, style: Features) -> Scale:
+    """A target that carries the content is its own zero; else the style is, fitted to itself: sizes must agree."""
     target = loss.fit(style[layer], photo[layer])
-    zero = loss(style[layer], loss.fit(style[layer], style[layer]))  # fitted to itself: also where sizes must agree
-    return Scale(layer, share, loss, target, zero, loss(photo[layer], target))
+    one = loss(photo[layer], target)
+    if getattr(loss, "carries_content", False):
+        return Scale(layer, share, loss, target, torch.zeros_like(one), one)
+    return Scale(layer, share, loss, target, loss(style[layer], loss.fit(style[layer], style[layer])), one)
