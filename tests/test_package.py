@@ -43,7 +43,14 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_holds_the_network_and_the_losses_and_nothing_at_top_level(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    for wanted in ("networks/lite-1.safetensors", "networks/lite-1.md", "losses/gram.py", "py.typed", "compare/page.html"):
+    for wanted in (
+        "networks/lite-1.safetensors",
+        "networks/lite-1.md",
+        "losses/gram.py",
+        "py.typed",
+        "cli/stylize.py",
+        "compare/page.html",
+    ):
         assert f"gatys_lab/{wanted}" in names
     assert {name.split("/")[0] for name in names if "dist-info" not in name} == {"gatys_lab"}
 

@@ -74,7 +74,7 @@ def compare(
     base = jobs[pairs[0]]
     network = base.network if judge is None else catalog.load("networks", judge).to(base.device)
     scoring = judges([way.options["style_loss"] for way in ways if way.model is None])
-    first = _judge(base, network, scoring)  # what cannot be scored, or below painted, is said before the first run
+    first = _judge(base, network, scoring)  # what cannot be scored is said before the first run
     workshop = replace(workshop, options={**options, "precision": _precision(base, options, ways)})
     tasks = [workshop.task(way, jobs[pair], pair) for pair, way in product(pairs, ways)]
     painted = iter([workshop.painted(i, len(tasks), task, watch) for i, task in enumerate(tasks, start=1)])
