@@ -375,3 +375,17 @@ def test_what_cannot_be_compared_is_said(photo, painting, runs):
 def test_pictures_of_the_same_pixels_in_another_shape_differ():
     wide, high = (as_image(Pillow.new("RGB", size, "red")) for size in ((60, 40), (40, 60)))
     assert _store.digest(wide) != _store.digest(high) == _store.digest(as_image(Pillow.new("RGB", (40, 60), "red")))
+
+
+def test_transparency_is_painted_kept_and_shown(tmp_path, painting, runs):
+    pixels = np.full((48, 56, 4), 200, np.uint8)
+    pixels[:20, :, 3], pixels[20:, ::3, 0], pixels[20:, :, 3] = 0, 90, 255
+    Pillow.fromarray(pixels, "RGBA").save(tmp_path / "cut.png")
+    arguments = {"losses": ["gram"], "models": ["adain"], "folder": tmp_path / "kept", **QUICK}
+    fresh, kept = (compare(tmp_path / "cut.png", painting, **arguments) for _ in range(2))
+    assert len(runs) == 1
+    for one, other in zip(fresh.pairs[0].results, kept.pairs[0].results, strict=True):
+        for image in (one.painted.image, other.painted.image):
+            assert image.mode == "RGBA" and image.getpixel((5, 5))[3] == 0 and image.getpixel((5, 35))[3] == 255
+        assert one.scores.style == pytest.approx(other.scores.style, rel=1e-4)
+    assert all(file.stat().st_size for file in kept.write(tmp_path / "sheet.png"))
