@@ -24,7 +24,7 @@ from gatys_lab.files import write_whole
 from gatys_lab.flow import flow, reliable, warp
 from gatys_lab.images import Picture, as_image, longest, read, to_pil, write
 from gatys_lab.job import Job, prepare
-from gatys_lab.metrics.temporal import temporal_errors
+from gatys_lab.metrics import temporal_errors
 from gatys_lab.types import Image
 
 CUT = 0.15  # of the range from black to white: thumbnails of neighbouring frames that differ by more are another scene

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from gatys_lab.flow import flow, reliable, warp
-from gatys_lab.metrics.temporal import temporal_error, temporal_errors, warp_error
+from gatys_lab.metrics import temporal_error, temporal_errors, warp_error
 
 
 def scene(size: int = 160) -> torch.Tensor:
