@@ -11,10 +11,10 @@ from gatys_lab.cli import group
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMPARING = (ROOT / "docs" / "comparing.md").read_text(encoding="utf-8")
+COMPARING, VIDEO = ((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("comparing.md", "video.md"))
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.S)
-COMMAND = r"^    (?:pip install .* && )?(gatys-lab (?:stylize|fast|weights|train|compare) [^#\n]*)"
-COMMANDS = re.findall(COMMAND, README + COMPARING, re.M)
+COMMAND = r"^    (?:pip install .* && )?(gatys-lab (?:stylize|fast|weights|train|compare|video) [^#\n]*)"
+COMMANDS = re.findall(COMMAND, README + COMPARING + VIDEO, re.M)
 
 
 @pytest.mark.parametrize("code", EXAMPLES, ids=["stylize", "fast", "objects"])
@@ -32,7 +32,7 @@ def test_the_commands_are_understood(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = shlex.split(command)[1:]
     for word in words:
-        if re.fullmatch(r"[\w/]+\.(jpg|png|pth|safetensors)", word):
+        if re.fullmatch(r"[\w/]+\.(jpg|png|pth|safetensors|mp4)", word):
             Path(word).parent.mkdir(parents=True, exist_ok=True)
             Path(word).touch()
         elif word.endswith("/"):
