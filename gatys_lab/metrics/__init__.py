@@ -9,7 +9,7 @@
 | `sliced_wasserstein` | how far colours must move | 0 | where a colour is; slightly, what no projection shows |
 | `feature_distance` | features, cell by cell | 0 | what the network does not see, and scale and mean of its channels |
 | `perceptual` | directions of features, cell by cell | 0 | how strong a feature is |
-| `temporal_error` | neighbouring frames, along the content's flow | 0 | what flickers slowly, what is occluded, blandness |
+| `temporal_error` | frames along the content's flow | 0 | what flickers slowly, what is occluded, blandness |
 
 Images are (N, 3, H, W) in [0, 1], features mappings of layers to (N, C, h, w); all return (N,).
 
