@@ -90,6 +90,15 @@ def test_options_change_the_picture(run, photo, painting, tmp_path):
     assert change[:10].max() > 20 > change[-5:].max()
 
 
+def test_16_bits_paint_nearly_the_same(run, photo, painting, tmp_path):
+    for precision in ("fp32", "bf16"):
+        assert run(photo, painting, "-o", tmp_path / f"{precision}.png", "--precision", precision)[0] == 0
+    exact, rounded = (np.asarray(Pillow.open(tmp_path / f"{p}.png"), dtype=int) for p in ("fp32", "bf16"))
+    assert 0 < np.abs(exact - rounded).mean() < 4
+    status, said = run(photo, painting, "-o", tmp_path / "out.png", "--precision", "fp8")
+    assert (status, "no precision 'fp8'; there are auto, fp32, bf16" in said) == (2, True)
+
+
 def test_a_folder_is_painted_whole_and_what_is_broken_is_named(run, photo, painting, tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
