@@ -36,7 +36,7 @@ PLACE = click.Path(exists=True, readable=True, path_type=Path, allow_dash=True)
               help="Weights of your own, or the published ones (a file; for adaattn a folder).")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
 @click.option("--precision", default="fp32", show_default=True,
-              help="fp32, bf16, or auto: the faster, measured once; 16 bits change a pixel by 1 of 255 or so.")  # fmt: skip
+              help="fp32, bf16, or auto: the faster. 16 bits change a pixel by 1 of 255 or so.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), help="Processor threads.  [default: all cores]")
 @click.option("--max-pixels", type=click.IntRange(min=1), default=DEFAULTS.max_pixels, show_default=True,
               help="Refuse larger pictures.")  # fmt: skip
