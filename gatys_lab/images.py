@@ -115,6 +115,11 @@ def _(source: Tensor) -> Picture:
     return _picture(unit((values.float() if values.is_floating_point() else values).numpy()), source.device)
 
 
+def picture_of(source: Any, *, max_pixels: int = DEFAULTS.max_pixels) -> Picture:
+    """`read` for a path, `as_image` for what is in memory already."""
+    return read(source, max_pixels=max_pixels) if isinstance(source, str | Path) else as_image(source)
+
+
 def longest(image: Tensor) -> int:
     """The longer of height and width in pixels."""
     return max(image.shape[-2:])

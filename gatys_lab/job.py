@@ -1,8 +1,8 @@
-"""The job: two pictures in, one out. Prepared once (so that it can be described before it runs), run coarse to fine."""
+"""The job: a photo and styles in, one picture out. Prepared once (so that it can be described), run coarse to fine."""
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,17 @@ from PIL import Image as Pillow
 from torch import Tensor
 
 from gatys_lab import catalog, devices, models
-from gatys_lab.config import BALANCED_TV, DEFAULTS, STYLE_LAYERS, Config
+from gatys_lab.config import DEFAULTS, Config
 from gatys_lab.engine import Callback, optimize
 from gatys_lab.errors import UnknownName
-from gatys_lab.images import Picture, as_image, longest, read, resize, resize_to, shape_at, to_pil
+from gatys_lab.images import Picture, longest, picture_of, resize, resize_to, shape_at, to_pil
 from gatys_lab.models import FeedForward
-from gatys_lab.objective import Objective, balanced, content, smoothness, steadiness, style
-from gatys_lab.specs import LossSpec, parse_loss
-from gatys_lab.types import Image, Network, Optimizer, Reason, Step, StyleLoss
+from gatys_lab.objective import Objective, balanced, steadiness
+from gatys_lab.recipe import needs_32_bits, objective_of
+from gatys_lab.styles import Source, Style, gather
+from gatys_lab.types import Image, Network, Optimizer, Reason, Step
 
 log = logging.getLogger(__name__)
-Source = Any  # a path, a PIL image, an array or a tensor: what images.as_image takes
-Losses = str | StyleLoss | LossSpec | Sequence[LossSpec] | Mapping[str | StyleLoss, float]
 
 
 @dataclass(frozen=True)
@@ -50,10 +49,11 @@ class Result:
     trace: tuple[Row, ...]
 
 
-def stylize(photo: Source, painting: Source, *, callbacks: Sequence[Callback] = (), **options: Any) -> Result:
+def stylize(photo: Source, painting: Any, *, callbacks: Sequence[Callback] = (), **options: Any) -> Result:
     """Paint `photo` in the manner of `painting`; `options` are the fields of `gatys_lab.config.Config`.
 
-    Pictures are paths, PIL images, arrays or tensors. `style_loss` is a name, a StyleLoss, or a mapping of either to
+    Pictures are paths, PIL images, arrays or tensors. `painting` may also be a `styles.Style`, which has a weight and a
+    scale, or a list of pictures and Styles. `style_loss` is a name, a StyleLoss, or a mapping of either to
     weights. Callbacks get a `Step` after each evaluation. What cannot be done raises a ValueError or OSError of one
     line.
 
@@ -62,7 +62,7 @@ def stylize(photo: Source, painting: Source, *, callbacks: Sequence[Callback] = 
     return prepare(photo, painting, **options).run(callbacks)
 
 
-def prepare(photo: Source, painting: Source, **options: Any) -> "Job":
+def prepare(photo: Source, painting: Any, **options: Any) -> "Job":
     """Read the pictures, load the network, check that all fits; nothing is optimised yet."""
     known = [field.name for field in fields(Config)]
     for option in options:
@@ -72,15 +72,16 @@ def prepare(photo: Source, painting: Source, **options: Any) -> "Job":
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     device = devices.choose(config.device)
-    photo, painting = _picture(photo, config), _picture(painting, config)
+    photo = picture_of(photo, max_pixels=config.max_pixels)
+    styles = gather(painting, config.max_pixels)
     asked = {"padding": config.padding, "preprocessing": config.preprocessing}
     asked = {option: value for option, value in asked.items() if value is not None}
     network = catalog.load("networks", config.network, weights=config.weights, pooling=config.pooling, **asked)
     optimizer, starter = catalog.load("optimizers", config.optimizer), _starter(config.init)
-    objective = objective_of(config)
-    precision = _precision(config, network.to(device), objective.layers)
+    objective = objective_of(config, styles)
+    precision = _precision(config, styles, network.to(device), objective.layers)
     network = network.to(devices.PRECISIONS[precision])
-    job = Job(config, photo, painting, network, optimizer, objective, device, precision, starter and starter.to(device))
+    job = Job(config, photo, styles, network, optimizer, objective, device, precision, starter and starter.to(device))
     job.check()
     return job
 
@@ -91,7 +92,7 @@ class Job:
 
     config: Config
     photo: Picture
-    painting: Picture
+    styles: tuple[Style, ...]  # read, with weights that sum to 1
     network: Network
     optimizer: Optimizer
     objective: Objective
@@ -99,6 +100,11 @@ class Job:
     precision: str  # of the network: fp32 or bf16
     starter: FeedForward | None = None  # paints the beginning, at the final size
     start: Image | None = None  # the beginning itself, at the final size
+
+    @property
+    def painting(self) -> Picture:
+        """The picture of the style, of several the first."""
+        return self.styles[0].picture
 
     @property
     def size_px(self) -> int:
@@ -144,10 +150,16 @@ class Job:
         return all(min(shape_at(picture.image, s)) >= need for _, picture, s in self._pictures(size_px))
 
     def _pictures(self, size_px: int) -> tuple[tuple[str, Picture, int], ...]:
-        return ("photo", self.photo, size_px), ("painting", self.painting, self._style_px(size_px))
+        scale, several = self.config.style_scale, len(self.styles) > 1
+        paintings = (
+            (f"painting {i}" if several else "painting", style.picture, style.size_px(size_px, scale))
+            for i, style in enumerate(self.styles, start=1)
+        )
+        return ("photo", self.photo, size_px), *paintings
 
-    def _style_px(self, size_px: int) -> int:
-        return max(1, round(size_px * self.config.style_scale))
+    def _paintings(self, size_px: int) -> list[Image]:
+        """The styles' pictures for a result of this longest side."""
+        return [style.at(size_px, self.config.style_scale, self.device) for style in self.styles]
 
     def run(self, callbacks: Sequence[Callback] = ()) -> Result:
         """Coarse to fine. Ctrl-C delivers the best picture so far, enlarged to the final size."""
@@ -170,11 +182,14 @@ class Job:
         return self._result(solution, trace)
 
     def _run_size(self, image: Image, photo: Image, size_px: int, callbacks: Sequence[Callback]) -> Any:
-        painting = resize(self.painting.image.to(self.device), self._style_px(size_px))
         with torch.no_grad():
             features = self.network(photo, self.objective.layers_of(style=False))
-            style_features = self.network(painting, self.objective.layers_of(style=True))
-        objective = self.objective.fit(features, style_features)
+            looks = [
+                self.network(painting, self.objective.layers_of(style=True, of=i))
+                for i, painting in enumerate(self._paintings(size_px))
+            ]
+        objective = self.objective.fit(features, *looks)
+        del looks  # what is needed of them is in the objective
         if self.config.content_weight is None and self.config.style_weight is None:
             objective = balanced(objective, self.network, photo, self.config.seed)
         return optimize(
@@ -196,10 +211,13 @@ class Job:
         if self.config.init == "noise":
             return torch.rand(photo.shape, generator=torch.Generator().manual_seed(self.config.seed)).to(photo)
         if self.starter is not None:
-            painting = resize(self.painting.image.to(photo), self._style_px(longest(photo)))
             with torch.no_grad():
-                return self.starter(photo, self.starter.style_of(painting))
-        start = self.painting.image if self.config.init == "style" else _picture(self.config.init, self.config).image
+                styles = [self.starter.style_of(painting) for painting in self._paintings(longest(photo))]
+                return self.starter(photo, styles, weights=[style.weight for style in self.styles])
+        if self.config.init == "style":
+            start = self.styles[0].picture.image
+        else:
+            start = picture_of(self.config.init, max_pixels=self.config.max_pixels).image
         return resize_to(start.to(photo), photo.shape[2:])
 
     def _result(self, solution: Any, trace: "_Trace") -> Result:
@@ -234,71 +252,13 @@ class _Trace:
 _NOTHING = torch.empty(0)  # a trace keeps no images
 
 
-def objective_of(config: Config) -> Objective:
-    """The sum that a configuration asks for.
-
-    Style losses whose target carries the content (style-swap) get no content term when they are alone.
-    """
-    losses = _losses(config.style_loss)
-    mixture = sum(weight for _, weight in losses.values())
-    if not mixture > 0:
-        raise ValueError("the weights of the style losses sum to 0; wanted at least one above 0")
-    alone = all(getattr(loss, "carries_content", False) for loss, _ in losses.values())
-    raw = config.content_weight is not None or config.style_weight is not None
-    strength = config.style_weight if config.style_weight is not None else 1.0 if raw or alone else config.balance
-    terms = [
-        strength * weight / mixture * style(loss, config.style_layers or _usual_layers(loss), name=name)
-        for name, (loss, weight) in losses.items()
-    ]
-    if alone:
-        log.info("the target of %s carries the content: no content term, and no balance", ", ".join(losses))
-    else:
-        terms.append((1.0 if config.content_weight is None else config.content_weight) * content(config.content_layers))
-    tv = config.tv if config.tv is not None else 0.0 if raw else BALANCED_TV
-    if tv > 0:
-        terms.append(tv * smoothness(config.tv_kind))
-    return Objective(tuple(term for objective in terms for term in objective.terms if term.factor * term.share > 0))
-
-
-def _precision(config: Config, network: Network, layers: tuple[str, ...]) -> str:
+def _precision(config: Config, styles: Sequence[Style], network: Network, layers: tuple[str, ...]) -> str:
     """What the network convolves in; a loss may ask for 32 bits, and gets them unless the user says otherwise."""
-    asked, losses = config.precision, [loss for loss, _ in _losses(config.style_loss).values()]
-    if asked == "auto" and any(getattr(loss, "needs_32_bits", False) for loss in losses):
-        asked = "fp32"
+    asked = "fp32" if config.precision == "auto" and needs_32_bits(config, styles) else config.precision
     return devices.precision(asked, network, layers)
-
-
-def _usual_layers(loss: StyleLoss) -> dict[str, float]:
-    """Where a loss is measured unless the user says otherwise: a loss may have layers of its own (style-swap's)."""
-    return getattr(loss, "usual_layers", STYLE_LAYERS)
-
-
-def _losses(given: Losses) -> dict[str, tuple[StyleLoss, float]]:
-    """Style losses with their weights, under names that tell them apart."""
-    items: Iterable[tuple[Any, float]]
-    if isinstance(given, Mapping):
-        items = given.items()
-    elif isinstance(given, Sequence) and not isinstance(given, str):
-        items = [(item, 1.0) for item in given]
-    else:
-        items = [(given, 1.0)]
-    losses: dict[str, tuple[StyleLoss, float]] = {}
-    for item, weight in items:
-        spec = parse_loss(item) if isinstance(item, str) else item
-        if isinstance(spec, LossSpec):
-            name, loss, weight = spec.name, catalog.load("losses", spec.name, **spec.options), weight * spec.weight
-        else:
-            name, loss = type(spec).__name__, spec
-        count = sum(known.split("#")[0] == name for known in losses)
-        losses[name if not count else f"{name}#{count + 1}"] = (loss, weight)
-    return losses
 
 
 def _starter(init: str) -> FeedForward | None:
     """The model that paints the beginning, if `init` names one, or is a file of its weights."""
     by_model = init in catalog.names("models") or Path(init).suffix == ".safetensors"
     return models.load_model(init) if by_model else None
-
-
-def _picture(source: Source, config: Config) -> Picture:
-    return read(source, max_pixels=config.max_pixels) if isinstance(source, str | Path) else as_image(source)

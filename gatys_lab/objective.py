@@ -1,4 +1,4 @@
-"""What is minimised: content + style + smoothness, built with + and *, fitted to two pictures' features.
+"""What is minimised: content + style + smoothness, built with + and *, fitted to the features of a photo and of styles.
 
 >>> objective = content("relu4_2") + 5 * style("gram", ["relu1_1", "relu2_1"]) + 0.1 * smoothness()
 >>> objective.layers
@@ -31,6 +31,7 @@ class Term:
     share: float  # of the layer within its group
     fit: Callable[[Tensor | None, Tensor | None], Callable[[Tensor], Tensor]]  # content's, style's features -> loss
     factor: float = 1.0  # of the group within the objective: what * multiplies
+    of: int = 0  # which of several styles it is fitted to
 
     @property
     def name(self) -> str:
@@ -55,14 +56,21 @@ class Objective:
     def layers(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(term.layer for term in self.terms))
 
-    def layers_of(self, *, style: bool) -> tuple[str, ...]:
-        """The layers that fitting needs of the style, or of the content (which the style losses see, too)."""
-        return tuple(dict.fromkeys(t.layer for t in self.terms if is_style(t.group) or not style))
+    def layers_of(self, *, style: bool, of: int | None = None) -> tuple[str, ...]:
+        """The layers that fitting needs of the style, or of the content (which the style losses see, too).
 
-    def fit(self, content: Features, style: Features) -> "Fitted":
+        `of`: of this one of several styles; None: of all.
+        """
+        terms = [t for t in self.terms if not style or (is_style(t.group) and of in (None, t.of))]
+        return tuple(dict.fromkeys(t.layer for t in terms))
+
+    def fit(self, content: Features, *styles: Features) -> "Fitted":
         """Summarise the pictures once. Nothing of them is differentiated."""
         with torch.no_grad():
-            losses = tuple(t.fit(content.get(t.layer), style.get(t.layer)) for t in self.terms)
+            losses = tuple(
+                t.fit(content.get(t.layer), styles[t.of].get(t.layer) if is_style(t.group) else None)
+                for t in self.terms
+            )
         return Fitted(self.terms, losses, tuple(term.factor * term.share for term in self.terms))
 
 
@@ -101,11 +109,17 @@ def content(layers: str | Iterable[str] | Mapping[str, float]) -> Objective:
 
 
 def style(
-    loss: str | StyleLoss, layers: str | Iterable[str] | Mapping[str, float], name: str | None = None, **options: Any
+    loss: str | StyleLoss,
+    layers: str | Iterable[str] | Mapping[str, float],
+    name: str | None = None,
+    *,
+    of: int = 0,
+    **options: Any,
 ) -> Objective:
     """A style loss, by name with its `build()` options or as an object, at each of the layers.
 
-    `name` is what logs call it; losses of one name are balanced as one.
+    `name` is what logs call it; losses of one name are balanced as one. `of`: of several styles, the one it is fitted
+    to, in the order in which `Objective.fit` gets them.
     """
     built = catalog.load("losses", loss, **options) if isinstance(loss, str) else loss
     group = name or (loss if isinstance(loss, str) else type(loss).__name__)
@@ -115,7 +129,7 @@ def style(
         target = built.fit(style, content)
         return lambda f: built(f, target)
 
-    return Objective(tuple(Term(group, layer, weight, fit) for layer, weight in _weights(layers).items()))
+    return Objective(tuple(Term(group, layer, weight, fit, of=of) for layer, weight in _weights(layers).items()))
 
 
 def smoothness(kind: str = "l2") -> Objective:

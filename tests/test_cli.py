@@ -70,9 +70,23 @@ def test_every_option_reaches_the_job(photo, painting, tmp_path, capsys, monkeyp
     ]
 
 
+def test_several_styles_and_what_each_has_of_its_own(photo, painting, tmp_path, capsys, monkeypatch):
+    seen = []
+    monkeypatch.setattr(job.Job, "check", lambda self: seen.append(self))
+    styles = ["-s", f"{painting}:6", "-s", f"{photo}:2", "--style-scale", "1", "--style-scale", ".9"]
+    status, said = run(capsys, "stylize", photo, *styles, "-o", tmp_path / "o.png", *QUICK)
+    assert status == 0 and "weights sum to 8: divided" in said and "gram of style 1 + gram of style 2" in said
+    assert [(style.weight, style.scale) for style in seen[0].styles] == [(0.75, 1.0), (0.25, 0.9)]
+
+
 BAD = {
     "no photo": (2, ["none.jpg", "{painting}"], "none.jpg"),
     "a folder": (2, ["{folder}", "{painting}"], "is a directory"),
+    "no style": (2, [], "give one STYLE, or styles with -s"),
+    "styles in two ways": (2, ["-s", "{painting}:1"], "but not both"),
+    "a negative weight of a style": (2, ["-s", "{painting}:-1"], "at least 0"),
+    "styles without weight": (1, ["-s", "{painting}:0"], "one of them above 0"),
+    "scales of styles that are not there": (2, ["--style-scale", "1", "--style-scale", "2"], "2 times --style-scale"),
     "negative size": (2, ["--size", "-4"], "--size"),
     "unknown loss": (2, ["--style-loss", "grem"], "there are bn, gram"),
     "unknown option of a loss": (2, ["--style-loss", "gram,degree=2"], "no option 'degree'"),
@@ -100,7 +114,10 @@ def test_bad_input_gets_one_line_and_the_right_status(case, capsys, photo, paint
     (tmp_path / "text.jpg").write_text("not a picture")
     names = {"painting": painting, "folder": tmp_path, "text": tmp_path / "text.jpg"}
     arguments = [a.format(**names) for a in arguments]
-    pictures = arguments if arguments[-1] == str(painting) else [photo, painting, *arguments]
+    if case in ("no style", "styles without weight"):
+        pictures = [photo, *arguments]
+    else:
+        pictures = arguments if arguments[-1:] == [str(painting)] else [photo, painting, *arguments]
     before = sorted(tmp_path.rglob("*"))
     status, said = run(capsys, "stylize", "-o", tmp_path / "out.png", *QUICK, *pictures)
     lines = [line for line in said.splitlines() if line.startswith("gatys-lab: ")]

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from gatys_lab.cli._options import one_each, say_divided, styles_given
 from gatys_lab.cli._types import FILE, Model, Region, WeightedFile
 from gatys_lab.config import DEFAULTS, PICTURES
 
@@ -51,9 +52,7 @@ def command(content: Path, style: Path | None, out: Path, quiet: bool, debug: bo
     gatys-lab fast photos/ painting.jpg -o painted/
     cat photo.jpg | gatys-lab fast - painting.jpg -o - > out.png
     """
-    given = [*([(style, 1.0)] if style is not None else []), *options.pop("styles")]
-    if (style is not None and len(given) > 1) or not given:
-        raise click.UsageError("give one STYLE, or styles with -s, but not both")
+    given = styles_given(style, options.pop("styles"))
     jobs = _jobs(content, out, bool(options["points"]))
     painter = _painter(content, given, **options)
     if not quiet:
@@ -75,9 +74,7 @@ def command(content: Path, style: Path | None, out: Path, quiet: bool, debug: bo
 def _describe(painter: Any, name: str, given: list[tuple[Path, float]]) -> None:
     from gatys_lab import devices
 
-    total = sum(weight for _, weight in given)
-    if len(given) > 1 and abs(total - 1) > 1e-6:
-        click.echo(f"the styles' weights sum to {total:g}: divided by that", err=True)
+    say_divided(given)
     click.echo(f"device {devices.describe(painter.device)}, {name} on {painter.model.encoder.source}", err=True)
 
 
@@ -156,14 +153,9 @@ def _sources(content: Path, given: list[tuple[Path, float]], network: Any, **opt
             raise click.UsageError("--region goes with one STYLE, a picture, and without masks")
         painting, photo = (read(path, max_pixels=options["max_pixels"]) for path in (given[0][0], content))
         return regions(painting, photo, options["points"])
-    masks: dict[str, list[Path | None]] = {}
-    for kind in ("content_mask", "style_mask"):
-        files = list(options[kind])
-        if files and len(files) != len(given):
-            name = kind.replace("_", "-")
-            raise click.UsageError(f"{len(files)} times --{name} for {len(given)} styles: give one each, or none")
-        masks[kind] = files or [None] * len(given)
+    regions_of_content = one_each("--content-mask", options["content_mask"], len(given))
+    regions_of_style = one_each("--style-mask", options["style_mask"], len(given))
     return [
         source(path, network, weight=weight, content_mask=where, style_mask=what, max_pixels=options["max_pixels"])
-        for (path, weight), where, what in zip(given, masks["content_mask"], masks["style_mask"], strict=True)
+        for (path, weight), where, what in zip(given, regions_of_content, regions_of_style, strict=True)
     ]

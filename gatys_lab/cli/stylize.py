@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from gatys_lab import catalog
+from gatys_lab.cli._options import one_each, say_divided, styles_given
 from gatys_lab.cli._progress import Bar
-from gatys_lab.cli._types import FILE, OUTPUT, Layers, Loss, Start
+from gatys_lab.cli._types import FILE, OUTPUT, Layers, Loss, Start, WeightedFile
 from gatys_lab.config import BALANCED_TV, DEFAULTS, STYLE_LAYERS
 
 POSITIVE = click.FloatRange(min=0, min_open=True)
@@ -22,12 +23,15 @@ def _layers(layers: dict[str, float]) -> str:
 
 @click.command(short_help="Paint a photograph in the manner of a painting.")
 @click.argument("content", type=FILE)
-@click.argument("style", type=FILE)
+@click.argument("style", type=FILE, required=False)
 @click.option("-o", "--out", required=True, type=OUTPUT, help="The picture to write: .png, .jpg, .webp or .tif.")
+@click.option("-s", "--style", "styles", type=WeightedFile(), multiple=True,
+              help="painting.jpg:0.7 is a style and its weight; instead of STYLE, for several.")  # fmt: skip
 @click.option("--size", "size_px", type=click.IntRange(min=1), default=DEFAULTS.size_px, show_default=True,
               help="Longest side in pixels; never enlarges the photo.")  # fmt: skip
-@click.option("--style-scale", type=POSITIVE, default=DEFAULTS.style_scale, show_default=True,
-              help="The style's longest side over the result's: larger makes larger strokes.")  # fmt: skip
+@click.option("--style-scale", type=POSITIVE, multiple=True, default=(DEFAULTS.style_scale,), show_default=True,
+              help="The style's longest side over the result's: larger makes larger strokes; "
+                   "once for all, or once a style.")  # fmt: skip
 @click.option("--style-loss", type=Loss(), multiple=True, default=(DEFAULTS.style_loss,), show_default=True,
               help="What style is measured by; several make a mixture. NAME is one of "
                    f"{', '.join(catalog.names('losses'))}, or your own .py file with a build().")  # fmt: skip
@@ -65,14 +69,17 @@ def _layers(layers: dict[str, float]) -> str:
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(package_name="gatys-lab")
-def command(content: Path, style: Path, out: Path, quiet: bool, debug: bool, **options: Any) -> int:
+def command(content: Path, style: Path | None, out: Path, quiet: bool, debug: bool, **options: Any) -> int:
     """Paint the photograph CONTENT in the manner of the picture STYLE.
 
     \b
     gatys-lab stylize photo.jpg painting.jpg -o out.png
     gatys-lab stylize photo.jpg painting.jpg -o out.png --size 1024 --balance 20
     gatys-lab stylize photo.jpg painting.jpg -o out.png --style-loss mmd-linear --style-loss mmd-gaussian
+    gatys-lab stylize photo.jpg -s painting.jpg:0.7 -s other.jpg:0.3 -o out.png --style-scale 1 --style-scale 0.5
     """
+    given = styles_given(style, options.pop("styles"))
+    own = _of_each_style(len(given), options)
     balance, raw = options["balance"], (options["content_weight"], options["style_weight"])
     if balance is not None and raw != (None, None):
         raise click.UsageError("--balance excludes --content-weight and --style-weight: give one kind of weight")
@@ -82,11 +89,14 @@ def command(content: Path, style: Path, out: Path, quiet: bool, debug: bool, **o
     from gatys_lab.devices import keep_freed_memory
     from gatys_lab.images import check_writable, write
     from gatys_lab.job import prepare
+    from gatys_lab.styles import Style
 
     keep_freed_memory()
     check_writable(out)
-    job = prepare(content, style, **options)
+    styles = [Style(path, weight, **rest) for (path, weight), rest in zip(given, own, strict=True)]
+    job = prepare(content, styles, **options)
     if not quiet:
+        say_divided(given)
         click.echo(job.describe(), err=True)
     if quiet:
         result = job.run()
@@ -98,3 +108,11 @@ def command(content: Path, style: Path, out: Path, quiet: bool, debug: bool, **o
         what = f"{result.image.width} x {result.image.height} px, loss {result.loss:.4g}, {result.reason}"
         click.echo(f"{out}  ({what}, {result.evaluations} evaluations, {result.seconds:.1f} s)", err=True)
     return {"interrupted": 130, "diverged": 1}.get(result.reason, 0)
+
+
+def _of_each_style(styles: int, options: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the n-th style has of its own, by field of `styles.Style`, taken out of the options."""
+    scales = options.pop("style_scale")
+    if len(scales) == 1:
+        options["style_scale"], scales = scales[0], ()
+    return [{"scale": scale} for scale in one_each("--style-scale", scales, styles)]

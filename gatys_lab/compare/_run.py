@@ -20,10 +20,12 @@ from gatys_lab.engine import Callback
 from gatys_lab.errors import UnknownName
 from gatys_lab.fast import Painter, StyleSource
 from gatys_lab.images import Picture, as_image, read, resize, to_pil
-from gatys_lab.job import Job, Row, Source, objective_of, prepare
+from gatys_lab.job import Job, Row, prepare
 from gatys_lab.models import FeedForward
 from gatys_lab.models._base import fingerprint
+from gatys_lab.recipe import objective_of
 from gatys_lab.specs import Grid, LossSpec, parse_grid, parse_loss, parse_mixture
+from gatys_lab.styles import Source, gather
 from gatys_lab.types import Network, StyleLoss
 
 UNVARIED = Way("", options={"precision": "fp32"})  # what holds for all; the judge sees in 32 bits
@@ -98,9 +100,10 @@ class _Workshop:
         if loaded not in self._jobs:
             self._jobs[loaded] = prepare(photo, painting, **options)
         config = replace(DEFAULTS, **options)
-        optimizer, objective = catalog.load("optimizers", config.optimizer), objective_of(config)
+        styles = gather(painting, config.max_pixels)
+        optimizer, objective = catalog.load("optimizers", config.optimizer), objective_of(config, styles)
         job = replace(
-            self._jobs[loaded], config=config, photo=photo, painting=painting, optimizer=optimizer, objective=objective
+            self._jobs[loaded], config=config, photo=photo, styles=styles, optimizer=optimizer, objective=objective
         )
         job.check()
         return job

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gatys_lab.networks._vgg import VGG
+from gatys_lab.styles import divided
 from gatys_lab.types import Image
 
 TINY = 1e-6  # of the masks' sum where none claims a place
@@ -131,15 +132,10 @@ def fingerprint(module: nn.Module, *words: object) -> str:
 
 def shares_of(styles: Sequence[Style], weights: Sequence[float] | None, masks: Sequence[Tensor] | None) -> Shares:
     """Raises ValueError if the numbers of styles, weights and masks differ, or the weights cannot be divided."""
-    if not styles:
-        raise ValueError("no style; wanted at least one")
     for what, given in (("weights", weights), ("masks", masks)):
         if given is not None and len(given) != len(styles):
             raise ValueError(f"{len(given)} {what} for {len(styles)} styles; give one each")
-    numbers = [1.0] * len(styles) if weights is None else [float(w) for w in weights]
-    if min(numbers) < 0 or not 0 < sum(numbers) < float("inf"):
-        raise ValueError(f"the styles' weights are {numbers}; wanted numbers of at least 0, one of them above 0")
-    return Shares([w / sum(numbers) for w in numbers], masks)
+    return Shares(divided([1.0] * len(styles) if weights is None else weights), masks)
 
 
 def resize_mask(mask: Tensor, features: Tensor) -> Tensor:

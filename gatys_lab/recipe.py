@@ -1,0 +1,75 @@
+"""What a configuration asks for, as an objective: which losses at which layers, of which style, how strong."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from gatys_lab import catalog
+from gatys_lab.config import BALANCED_TV, STYLE_LAYERS, Config
+from gatys_lab.objective import Objective, content, smoothness, style
+from gatys_lab.specs import LossSpec, parse_loss
+from gatys_lab.styles import Losses, Style
+from gatys_lab.types import StyleLoss
+
+log = logging.getLogger(__name__)
+
+
+def objective_of(config: Config, styles: Sequence[Style]) -> Objective:
+    """The sum that a configuration asks for, of styles whose weights sum to 1.
+
+    Style losses whose target carries the content (style-swap) get no content term when they are alone.
+    """
+    wanted = [(style, _losses(config.style_loss if style.loss is None else style.loss)) for style in styles]
+    alone = all(getattr(loss, "carries_content", False) for _, losses in wanted for loss, _ in losses.values())
+    raw = config.content_weight is not None or config.style_weight is not None
+    strength = config.style_weight if config.style_weight is not None else 1.0 if raw or alone else config.balance
+    terms = []
+    for i, (one, losses) in enumerate(wanted):
+        mixture = sum(weight for _, weight in losses.values())
+        if not mixture > 0:
+            raise ValueError("the weights of the style losses sum to 0; wanted at least one above 0")
+        for name, (loss, weight) in losses.items():
+            factor, layers = strength * weight / mixture * one.weight, config.style_layers or _usual_layers(loss)
+            group = name if len(styles) == 1 else f"{name} of style {i + 1}"
+            terms.append(factor * style(loss, layers, name=group, of=i))
+    if alone:
+        names = ", ".join(dict.fromkeys(name for _, losses in wanted for name in losses))
+        log.info("the target of %s carries the content: no content term, and no balance", names)
+    else:
+        terms.append((1.0 if config.content_weight is None else config.content_weight) * content(config.content_layers))
+    tv = config.tv if config.tv is not None else 0.0 if raw else BALANCED_TV
+    if tv > 0:
+        terms.append(tv * smoothness(config.tv_kind))
+    return Objective(tuple(term for objective in terms for term in objective.terms if term.factor * term.share > 0))
+
+
+def needs_32_bits(config: Config, styles: Sequence[Style]) -> bool:
+    """Whether a loss asks for 32 bits (style-swap does)."""
+    losses = [loss for style in styles for loss, _ in _losses(style.loss or config.style_loss).values()]
+    return any(getattr(loss, "needs_32_bits", False) for loss in losses)
+
+
+def _usual_layers(loss: StyleLoss) -> dict[str, float]:
+    """Where a loss is measured unless the user says otherwise: a loss may have layers of its own (style-swap's)."""
+    return getattr(loss, "usual_layers", STYLE_LAYERS)
+
+
+def _losses(given: Losses) -> dict[str, tuple[StyleLoss, float]]:
+    """Style losses with their weights, under names that tell them apart."""
+    items: Iterable[tuple[Any, float]]
+    if isinstance(given, Mapping):
+        items = given.items()
+    elif isinstance(given, Sequence) and not isinstance(given, str):
+        items = [(item, 1.0) for item in given]
+    else:
+        items = [(given, 1.0)]
+    losses: dict[str, tuple[StyleLoss, float]] = {}
+    for item, weight in items:
+        spec = parse_loss(item) if isinstance(item, str) else item
+        if isinstance(spec, LossSpec):
+            name, loss, weight = spec.name, catalog.load("losses", spec.name, **spec.options), weight * spec.weight
+        else:
+            name, loss = type(spec).__name__, spec
+        count = sum(known.split("#")[0] == name for known in losses)
+        losses[name if not count else f"{name}#{count + 1}"] = (loss, weight)
+    return losses
