@@ -14,6 +14,7 @@ from gatys_lab.errors import UnknownName
 from gatys_lab.images import Picture, read, resize, resize_to
 from gatys_lab.masks import fit_mask, grow, read_mask
 from gatys_lab.models import FeedForward, Style, load_style
+from gatys_lab.styles import each_or_none
 from gatys_lab.types import Image
 
 
@@ -47,9 +48,7 @@ class Painter:
             raise ValueError(
                 f"colour {self.colour} changes the painting, but a style file holds none: name the painting"
             )
-        with_mask = sum(source.content_mask is not None for source in self.sources)
-        if with_mask not in (0, len(self.sources)):
-            raise ValueError(f"{with_mask} content masks for {len(self.sources)} styles; give one each, or none")
+        each_or_none([source.content_mask for source in self.sources])
 
     def __call__(self, picture: Picture) -> Picture:
         """The stylised picture, as large as `size_px` says, with the transparency that it came with."""

@@ -16,10 +16,11 @@ from gatys_lab.config import DEFAULTS, Config
 from gatys_lab.engine import Callback, optimize
 from gatys_lab.errors import UnknownName
 from gatys_lab.images import Picture, longest, picture_of, resize, resize_to, shape_at, to_pil
+from gatys_lab.masks import Kept
 from gatys_lab.models import FeedForward
 from gatys_lab.objective import Objective, balanced, steadiness
 from gatys_lab.recipe import needs_32_bits, objective_of
-from gatys_lab.styles import Source, Style, gather
+from gatys_lab.styles import Source, Style, amounts, gather, placed, regions
 from gatys_lab.types import Image, Network, Optimizer, Reason, Step
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ def prepare(photo: Source, painting: Any, **options: Any) -> "Job":
         torch.set_num_threads(config.threads)
     device = devices.choose(config.device)
     photo = picture_of(photo, max_pixels=config.max_pixels)
-    styles = gather(painting, config.max_pixels)
+    styles = placed(gather(painting, config.max_pixels), photo.image)
     asked = {"padding": config.padding, "preprocessing": config.preprocessing}
     asked = {option: value for option, value in asked.items() if value is not None}
     network = catalog.load("networks", config.network, weights=config.weights, pooling=config.pooling, **asked)
@@ -184,23 +185,28 @@ class Job:
     def _run_size(self, image: Image, photo: Image, size_px: int, callbacks: Sequence[Callback]) -> Any:
         with torch.no_grad():
             features = self.network(photo, self.objective.layers_of(style=False))
+            paintings = self._paintings(size_px)
             looks = [
                 self.network(painting, self.objective.layers_of(style=True, of=i))
-                for i, painting in enumerate(self._paintings(size_px))
+                for i, painting in enumerate(paintings)
             ]
-        objective = self.objective.fit(features, *looks)
-        del looks  # what is needed of them is in the objective
+        places = regions(self.styles, photo, features, paintings, looks, self.network)
+        objective = self.objective.fit(features, *looks, regions=places)
+        del features, looks  # what is needed of them is in the objective
         if self.config.content_weight is None and self.config.style_weight is None:
             objective = balanced(objective, self.network, photo, self.config.seed)
-        return optimize(
-            image,
-            self.network,
+        shares = amounts(self.styles, photo)
+        kept = None if shares is None else Kept(self.network, photo, torch.stack(shares).sum(0))
+        solution = optimize(
+            image if kept is None else kept.compose(image),
+            self.network if kept is None else kept,
             objective,
             self.optimizer,
             evaluations=self.config.evaluations,
             callbacks=callbacks,
             tolerance=self.config.tolerance,
         )
+        return solution if kept is None else replace(solution, image=kept.compose(solution.image))
 
     def _first(self, photo: Image) -> Image:
         """Where the coarsest size begins: the photo, a model's painting of it, seeded noise, the painting, a file."""
@@ -212,8 +218,13 @@ class Job:
             return torch.rand(photo.shape, generator=torch.Generator().manual_seed(self.config.seed)).to(photo)
         if self.starter is not None:
             with torch.no_grad():
-                styles = [self.starter.style_of(painting) for painting in self._paintings(longest(photo))]
-                return self.starter(photo, styles, weights=[style.weight for style in self.styles])
+                styles = [
+                    self.starter.style_of(painting, style.what(painting))
+                    for style, painting in zip(self.styles, self._paintings(longest(photo)), strict=True)
+                ]
+                masks = [mask for style in self.styles if (mask := style.where(photo)) is not None]
+                weights = [style.weight for style in self.styles]
+                return self.starter(photo, styles, weights=weights, masks=masks or None)
         if self.config.init == "style":
             start = self.styles[0].picture.image
         else:

@@ -7,9 +7,10 @@
 Gatys et al. 2016, eq. 7. Differs: every loss is a mean, and `balanced` measures the trade-off instead of tabulating it.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,6 +23,20 @@ NOISE = 0.1  # standard deviation, of the pixel range, at the point where `balan
 EPS = 1e-8  # inside the root of L1 total variation; a hundredth of an 8-bit level
 
 
+class Region(NamedTuple):
+    """Where a style is painted, and which part of it counts: soft masks (1, 1, h, w) by layer. None is all of it."""
+
+    where: Features | None = None
+    what: Features | None = None
+
+
+class Places(NamedTuple):
+    """A region at one layer."""
+
+    where: Tensor | None = None
+    what: Tensor | None = None
+
+
 @dataclass(frozen=True)
 class Term:
     """One loss at one layer. `group` is what balance treats as one: "content", "tv", or a style loss's name."""
@@ -29,7 +44,7 @@ class Term:
     group: str
     layer: str
     share: float  # of the layer within its group
-    fit: Callable[[Tensor | None, Tensor | None], Callable[[Tensor], Tensor]]  # content's, style's features -> loss
+    fit: Callable[[Tensor | None, Tensor | None, Places], Callable[[Tensor], Tensor]]  # content's, style's features
     factor: float = 1.0  # of the group within the objective: what * multiplies
     of: int = 0  # which of several styles it is fitted to
 
@@ -64,14 +79,28 @@ class Objective:
         terms = [t for t in self.terms if not style or (is_style(t.group) and of in (None, t.of))]
         return tuple(dict.fromkeys(t.layer for t in terms))
 
-    def fit(self, content: Features, *styles: Features) -> "Fitted":
-        """Summarise the pictures once. Nothing of them is differentiated."""
+    def fit(self, content: Features, *styles: Features, regions: Sequence[Region] = ()) -> "Fitted":
+        """Summarise the pictures once. Nothing of them is differentiated. `regions`: one a style, or none.
+
+        A style's weight in a region is as if the region were the whole picture: its mean over the region times the
+        region's share of all cells, so that a cell inside is pulled as strongly as without a mask. Terms whose region
+        is empty at their layer are left out.
+        """
+        terms, losses, weights, extents = [], [], [], []
         with torch.no_grad():
-            losses = tuple(
-                t.fit(content.get(t.layer), styles[t.of].get(t.layer) if is_style(t.group) else None)
-                for t in self.terms
-            )
-        return Fitted(self.terms, losses, tuple(term.factor * term.share for term in self.terms))
+            for term in self.terms:
+                look, places = None, Places()
+                if is_style(term.group):
+                    look = styles[term.of].get(term.layer)
+                    places = _at(regions[term.of], term.layer) if regions else places
+                if any(place is not None and not place.max() > 0 for place in places):
+                    continue
+                terms.append(term)
+                losses.append(term.fit(content.get(term.layer), look, places))
+                share, extent = (1.0, 1.0) if places.where is None else _spread(places.where)
+                weights.append(term.factor * term.share * share)
+                extents.append(extent)
+        return Fitted(tuple(terms), tuple(losses), tuple(weights), tuple(extents))
 
 
 @dataclass(frozen=True)
@@ -81,6 +110,7 @@ class Fitted:
     terms: tuple[Term, ...]
     losses: tuple[Callable[[Tensor], Tensor], ...]
     weights: tuple[float, ...]
+    extents: tuple[float, ...]  # root mean square of where each is measured, over all cells: 1 without masks
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -100,7 +130,7 @@ class Fitted:
 def content(layers: str | Iterable[str] | Mapping[str, float]) -> Objective:
     """Mean squared distance of features to the content's. Gatys et al. 2016, eq. 1, a mean instead of half a sum."""
 
-    def fit(content: Tensor | None, style: Tensor | None) -> Callable[[Tensor], Tensor]:
+    def fit(content: Tensor | None, style: Tensor | None, places: Places) -> Callable[[Tensor], Tensor]:
         assert content is not None
         target = content.detach()
         return lambda f: (f - target).square().mean(dtype=torch.promote_types(f.dtype, torch.float32))
@@ -124,10 +154,14 @@ def style(
     built = catalog.load("losses", loss, **options) if isinstance(loss, str) else loss
     group = name or (loss if isinstance(loss, str) else type(loss).__name__)
 
-    def fit(content: Tensor | None, style: Tensor | None) -> Callable[[Tensor], Tensor]:
+    def fit(content: Tensor | None, style: Tensor | None, places: Places) -> Callable[[Tensor], Tensor]:
         assert content is not None and style is not None
-        target = built.fit(style, content)
-        return lambda f: built(f, target)
+        if any(place is not None for place in places) and "weights" not in inspect.signature(built.fit).parameters:
+            raise ValueError(f"{group} takes no masks; give its fit() and its __call__() an argument `weights`")
+        target = built.fit(style, content) if places.what is None else built.fit(style, content, places.what)
+        if places.where is None:
+            return lambda f: built(f, target)
+        return lambda f: built(f, target, places.where)
 
     return Objective(tuple(Term(group, layer, weight, fit, of=of) for layer, weight in _weights(layers).items()))
 
@@ -143,7 +177,7 @@ def smoothness(kind: str = "l2") -> Objective:
             return dx.square().mean() + dy.square().mean()
         return (dx.square() + EPS).sqrt().mean() + (dy.square() + EPS).sqrt().mean()
 
-    return Objective((Term(SMOOTHNESS, "input", 1.0, lambda content, style: loss),))
+    return Objective((Term(SMOOTHNESS, "input", 1.0, lambda content, style, places: loss),))
 
 
 def steadiness(before: Image, trust: Tensor) -> Objective:
@@ -168,7 +202,8 @@ def balanced(objective: Fitted, network: Network, photo: Image, seed: int = 0) -
     Then `content(...) + 5 * style(...)` means the same whatever the loss, network or size. Measured at one fixed point:
     the photo plus N(0, NOISE^2), clamped (at the photo itself the content has no gradient). Layer by layer, a group's
     shares made to sum to 1: brought to a norm as a whole, a style loss is its strongest layer's alone, and lions
-    stay grey where they should turn to candy.
+    stay grey where they should turn to candy. A term that is measured in a region gets the norm that it would have
+    there as a part of the whole picture.
     """
     noise = torch.randn(photo.shape, generator=torch.Generator().manual_seed(seed)).to(photo)
     point = (photo + NOISE * noise).clamp(0, 1).requires_grad_()
@@ -177,13 +212,22 @@ def balanced(objective: Fitted, network: Network, photo: Image, seed: int = 0) -
     for term in objective.terms:
         whole[term.group] = whole.get(term.group, 0.0) + term.share
     weights = []
-    for term, loss in zip(objective.terms, objective.losses, strict=True):
+    for term, loss, extent in zip(objective.terms, objective.losses, objective.extents, strict=True):
         (gradient,) = torch.autograd.grad(loss(features[term.layer]), point, retain_graph=True)
         norm = float(torch.linalg.vector_norm(gradient))
         if not 0 < norm < float("inf"):
             raise ValueError(f"cannot balance '{term.name}': its gradient on this picture is {norm}; give raw weights")
-        weights.append(term.factor * term.share / whole[term.group] / norm)
+        weights.append(term.factor * term.share / whole[term.group] / norm * extent)
     return replace(objective, weights=tuple(weights))
+
+
+def _at(region: Region, layer: str) -> Places:
+    return Places(*(None if masks is None else masks[layer] for masks in region))
+
+
+def _spread(where: Tensor) -> tuple[float, float]:
+    """The mean and the root mean square of a mask."""
+    return float(where.mean()), float(where.square().mean().sqrt())
 
 
 def _weights(layers: str | Iterable[str] | Mapping[str, float]) -> dict[str, float]:

@@ -29,7 +29,8 @@ def objective_of(config: Config, styles: Sequence[Style]) -> Objective:
         if not mixture > 0:
             raise ValueError("the weights of the style losses sum to 0; wanted at least one above 0")
         for name, (loss, weight) in losses.items():
-            factor, layers = strength * weight / mixture * one.weight, config.style_layers or _usual_layers(loss)
+            own = 1.0 if one.content_mask is not None else one.weight  # masks have the weights in them: masks.claims
+            factor, layers = strength * weight / mixture * own, config.style_layers or _usual_layers(loss)
             group = name if len(styles) == 1 else f"{name} of style {i + 1}"
             terms.append(factor * style(loss, layers, name=group, of=i))
     if alone:

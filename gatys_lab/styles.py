@@ -1,4 +1,4 @@
-"""The styles of a job: pictures with a weight and a scale each.
+"""The styles of a job: pictures, each with a weight, a scale and masks of its own.
 
 >>> from gatys_lab import stylize
 >>> styles = [Style("painting.jpg", 0.7), Style("other.jpg", 0.3, scale=0.5)]
@@ -10,10 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gatys_lab.images import picture_of, resize
+from gatys_lab.masks import at_layers, check_mask, claims, fit_mask, read_mask
+from gatys_lab.objective import Region
 from gatys_lab.specs import LossSpec
-from gatys_lab.types import Image, StyleLoss
+from gatys_lab.types import Features, Image, Network, StyleLoss
 
 Source = Any  # a path, a PIL image, an array or a tensor: what images.as_image takes
 Losses = str | StyleLoss | LossSpec | Sequence[LossSpec] | Mapping[str | StyleLoss, float]
@@ -27,10 +30,20 @@ class Style:
     weight: float = 1.0
     scale: float | None = None  # its longest side over the result's
     loss: Losses | None = None  # what it is measured by
+    content_mask: Source | None = None  # white: where it is painted
+    style_mask: Source | None = None  # white: what counts of its picture
 
     def read(self, max_pixels: int) -> "Style":
-        """The same with its picture in memory."""
-        return replace(self, picture=picture_of(self.picture, max_pixels=max_pixels))
+        """The same with pictures and masks in memory, the masks as (1, 1, H, W); one that is all white is no mask."""
+        picture = picture_of(self.picture, max_pixels=max_pixels)
+        where, what = (
+            None if mask is None else read_mask(mask, max_pixels=max_pixels)
+            for mask in (self.content_mask, self.style_mask)
+        )
+        if what is not None:
+            check_mask(what, picture.image, "painting")
+            what = None if what.min() == 1 else what
+        return replace(self, picture=picture, content_mask=where, style_mask=what)
 
     def at(self, result_px: int, scale: float, device: torch.device) -> Image:
         """The picture for a result of this longest side; `scale` where the style has none of its own."""
@@ -38,6 +51,14 @@ class Style:
 
     def size_px(self, result_px: int, scale: float) -> int:
         return max(1, round(result_px * (scale if self.scale is None else self.scale)))
+
+    def where(self, photo: Image) -> Tensor | None:
+        """The content mask at the photo's size."""
+        return None if self.content_mask is None else fit_mask(self.content_mask, photo, "photo")
+
+    def what(self, painting: Image) -> Tensor | None:
+        """The style mask at the painting's size."""
+        return None if self.style_mask is None else fit_mask(self.style_mask, painting, "painting")
 
 
 def gather(painting: Any, max_pixels: int) -> tuple[Style, ...]:
@@ -51,8 +72,55 @@ def gather(painting: Any, max_pixels: int) -> tuple[Style, ...]:
     for style in styles:
         if style.scale is not None and not 0 < style.scale < float("inf"):
             raise ValueError(f"a style's scale is {style.scale:g}; wanted a number above 0")
+    each_or_none([style.content_mask for style in styles])
     counted = zip(styles, weights, strict=True)
     return tuple(replace(style, weight=weight).read(max_pixels) for style, weight in counted if weight > 0)
+
+
+def each_or_none(masks: Sequence[Any]) -> None:
+    """Raises ValueError if some styles say where they are painted, and others do not."""
+    given = sum(mask is not None for mask in masks)
+    if given not in (0, len(masks)):
+        raise ValueError(f"{given} content masks for {len(masks)} styles; give one each, or none")
+
+
+def placed(styles: Sequence[Style], photo: Image) -> tuple[Style, ...]:
+    """The styles with their content masks checked; without them if all are all white."""
+    masks = [style.content_mask for style in styles]
+    for mask in masks:
+        if mask is not None:
+            check_mask(mask, photo, "photo")
+    if all(mask is None or mask.min() == 1 for mask in masks):
+        return tuple(replace(style, content_mask=None) for style in styles)
+    return tuple(styles)
+
+
+def amounts(styles: Sequence[Style], photo: Image) -> list[Tensor] | None:
+    """How much of each style goes where (1, 1, H, W), summing to at most 1; None: everywhere as its weight says."""
+    masks = [mask for style in styles if (mask := style.where(photo)) is not None]
+    return claims([style.weight for style in styles], masks) if masks else None
+
+
+def regions(
+    styles: Sequence[Style],
+    photo: Image,
+    content: Features,
+    paintings: Sequence[Image],
+    looks: Sequence[Features],
+    network: Network,
+) -> list[Region]:
+    """Where each style is painted and what counts of it, at the layers of the photo's and the paintings' features."""
+    shares: Sequence[Tensor | None] = amounts(styles, photo) or [None] * len(styles)
+    found = []
+    for style, share, painting, look in zip(styles, shares, paintings, looks, strict=True):
+        where, what = style.where(photo), style.what(painting)
+        found.append(
+            Region(
+                None if where is None or share is None else at_layers(where, share, content, network),
+                None if what is None else at_layers(what, what, look, network),
+            )
+        )
+    return found
 
 
 def divided(weights: Sequence[float]) -> list[float]:

@@ -42,13 +42,20 @@ class StyleLoss(Protocol[T]):
 class Network(Protocol):
     """A loss network: an image in, named features out. It computes no layer below the deepest one asked for."""
 
-    name: str
-    layers: tuple[str, ...]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def layers(self) -> tuple[str, ...]: ...
 
     def __call__(self, image: Image, layers: tuple[str, ...]) -> dict[str, Tensor]: ...
 
     def minimum_px(self, layers: tuple[str, ...]) -> int:
         """The smallest height or width of an image for which these layers can be computed."""
+        ...
+
+    def receptive_px(self, layer: str) -> int:
+        """The side of the square of pixels that one cell of a layer depends on. Asked for where there are masks."""
         ...
 
 

@@ -52,7 +52,10 @@ class StyleSwap:
     candidates: int | None = None  # style patches that are searched; None: all
 
     def fit(self, style: Tensor, content: Tensor, weights: Tensor | None = None) -> Tensor:
-        """`weights`: style patches whose cells all have a weight above 0 may be chosen. Raises ValueError if none."""
+        """`weights`: style patches may be chosen whose cells all weigh at least half of what the heaviest one does.
+
+        Raises ValueError if there is none.
+        """
         for name, features in (("style", style), ("content", content)):
             self._check_size(name, features)
         c, s = (_cells(features.detach()) for features in (content, style))
@@ -96,7 +99,8 @@ class StyleSwap:
         chosen[self._starts(h)[:, None], self._starts(w)] = True
         p = _moments.normalised(weights, features)
         if p is not None:
-            chosen &= -F.max_pool2d(-p.view(1, h, w), self.patch, 1)[0] > 0
+            inside = (p > 0) & (p >= p.max() / 2)
+            chosen &= -F.max_pool2d(-inside.to(p.dtype).view(1, h, w), self.patch, 1)[0] > 0
         if not chosen.any():
             left = f"no patch of {self.patch} x {self.patch} in {h} x {w} cells"
             raise ValueError(f"the style's mask leaves {left}; choose a larger region, a shallower layer or patch=1")

@@ -73,15 +73,23 @@ def test_every_option_reaches_the_job(photo, painting, tmp_path, capsys, monkeyp
 def test_several_styles_and_what_each_has_of_its_own(photo, painting, tmp_path, capsys, monkeypatch):
     seen = []
     monkeypatch.setattr(job.Job, "check", lambda self: seen.append(self))
+    Pillow.new("L", (45, 36), 99).save(tmp_path / "grey.png")
     styles = ["-s", f"{painting}:6", "-s", f"{photo}:2", "--style-scale", "1", "--style-scale", ".9"]
+    for _ in range(2):
+        styles += ["--content-mask", tmp_path / "grey.png"]
     status, said = run(capsys, "stylize", photo, *styles, "-o", tmp_path / "o.png", *QUICK)
     assert status == 0 and "weights sum to 8: divided" in said and "gram of style 1 + gram of style 2" in said
     assert [(style.weight, style.scale) for style in seen[0].styles] == [(0.75, 1.0), (0.25, 0.9)]
+    assert [style.content_mask.shape for style in seen[0].styles] == [(1, 1, 36, 45)] * 2
 
 
 BAD = {
     "no photo": (2, ["none.jpg", "{painting}"], "none.jpg"),
     "a folder": (2, ["{folder}", "{painting}"], "is a directory"),
+    "a mask too many": (2, ["--content-mask", "{painting}", "--content-mask", "{painting}"], "2 times --content-mask"),
+    "a mask that is no file": (2, ["--style-mask", "none.png"], "none.png"),
+    "a mask of other proportions": (1, ["--content-mask", "{painting}"], "same proportions"),
+    "an empty mask": (1, ["--style-mask", "{black}"], "black everywhere"),
     "no style": (2, [], "give one STYLE, or styles with -s"),
     "styles in two ways": (2, ["-s", "{painting}:1"], "but not both"),
     "a negative weight of a style": (2, ["-s", "{painting}:-1"], "at least 0"),
@@ -112,12 +120,16 @@ BAD = {
 def test_bad_input_gets_one_line_and_the_right_status(case, capsys, photo, painting, tmp_path):
     wanted, arguments, words = BAD[case]
     (tmp_path / "text.jpg").write_text("not a picture")
-    names = {"painting": painting, "folder": tmp_path, "text": tmp_path / "text.jpg"}
+    Pillow.new("L", (40, 40)).save(tmp_path / "black.png")
+    names = {
+        "black": tmp_path / "black.png",
+        "painting": painting,
+        "folder": tmp_path,
+        "text": tmp_path / "text.jpg",
+    }
     arguments = [a.format(**names) for a in arguments]
-    if case in ("no style", "styles without weight"):
-        pictures = [photo, *arguments]
-    else:
-        pictures = arguments if arguments[-1:] == [str(painting)] else [photo, painting, *arguments]
+    named = [photo] if case in ("no style", "styles without weight") else [photo, painting]
+    pictures = arguments if arguments and arguments[0][0] != "-" else [*named, *arguments]
     before = sorted(tmp_path.rglob("*"))
     status, said = run(capsys, "stylize", "-o", tmp_path / "out.png", *QUICK, *pictures)
     lines = [line for line in said.splitlines() if line.startswith("gatys-lab: ")]

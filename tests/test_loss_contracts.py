@@ -138,7 +138,7 @@ def test_a_mask_of_ones_is_no_mask(label: str) -> None:
 @every_loss
 def test_what_a_mask_hides_has_no_influence(label: str) -> None:
     style, content = pair()
-    masks = [torch.rand_like(t[:, :1]) for t in (style, content)]
+    masks = [0.5 + torch.rand_like(t[:, :1]) / 2 for t in (style, content)]
     masks[0][..., 4:] = masks[1][..., 3:, :] = 0
     loss = build(label)
     value, gradient = value_and_gradient(loss, content, loss.fit(style, content, masks[0]), masks[1])

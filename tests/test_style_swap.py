@@ -69,6 +69,14 @@ def test_swap_refuses_what_is_smaller_than_a_patch() -> None:
         style_swap.build().fit(large, small)
 
 
+def test_a_swap_takes_what_is_at_least_half_in_the_region() -> None:
+    style, content, mask = torch.rand(1, 3, 6, 6), torch.rand(1, 3, 5, 5), torch.full((1, 1, 6, 6), 0.8)
+    style[..., 3:, :] += 50
+    mask[..., 3:, :] = 0.3  # a faint region is none, a faint mask is one
+    assert style_swap.build(patch=1).fit(style, content, mask).max() < 50
+    torch.testing.assert_close(*(style_swap.build().fit(style, content, faint * mask) for faint in (1.0, 0.1)))
+
+
 def test_swap_refuses_a_mask_without_a_patch() -> None:
     picture, mask = torch.rand(1, 3, 6, 6), torch.zeros(1, 1, 6, 6)
     mask[..., 2:4, :] = 1  # two rows: no patch of 3 x 3 lies in them

@@ -32,6 +32,9 @@ def _layers(layers: dict[str, float]) -> str:
 @click.option("--style-scale", type=POSITIVE, multiple=True, default=(DEFAULTS.style_scale,), show_default=True,
               help="The style's longest side over the result's: larger makes larger strokes; "
                    "once for all, or once a style.")  # fmt: skip
+@click.option("--content-mask", type=FILE, multiple=True,
+              help="White: where the n-th style is painted; what no mask claims stays the photo.")  # fmt: skip
+@click.option("--style-mask", type=FILE, multiple=True, help="White: what counts of the n-th style.")
 @click.option("--style-loss", type=Loss(), multiple=True, default=(DEFAULTS.style_loss,), show_default=True,
               help="What style is measured by; several make a mixture. NAME is one of "
                    f"{', '.join(catalog.names('losses'))}, or your own .py file with a build().")  # fmt: skip
@@ -115,4 +118,9 @@ def _of_each_style(styles: int, options: dict[str, Any]) -> list[dict[str, Any]]
     scales = options.pop("style_scale")
     if len(scales) == 1:
         options["style_scale"], scales = scales[0], ()
-    return [{"scale": scale} for scale in one_each("--style-scale", scales, styles)]
+    own = {
+        "scale": one_each("--style-scale", scales, styles),
+        "content_mask": one_each("--content-mask", options.pop("content_mask"), styles),
+        "style_mask": one_each("--style-mask", options.pop("style_mask"), styles),
+    }
+    return [{name: values[i] for name, values in own.items()} for i in range(styles)]

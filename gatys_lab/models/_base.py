@@ -11,13 +11,12 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from gatys_lab.masks import claims, resize_mask
 from gatys_lab.networks._vgg import VGG
 from gatys_lab.styles import divided
 from gatys_lab.types import Image
 
-TINY = 1e-6  # of the masks' sum where none claims a place
 Style = Mapping[str, Tensor]  # what a model keeps of a style picture: tensors only, (1, ...) or (N, ...) each
 
 
@@ -104,9 +103,7 @@ class Shares:
         if self.masks is None:
             return torch.stack([w * f for w, f in zip(self.weights, stylised, strict=True)]).sum(0)
         masks = [resize_mask(mask, content) for mask in self.masks]
-        claims = [w * mask for w, mask in zip(self.weights, masks, strict=True)]
-        covered = torch.stack(masks).sum(0).clamp(max=1) / torch.stack(claims).sum(0).clamp_min(TINY)
-        shares = [claim * covered for claim in claims]
+        shares = claims(self.weights, masks)
         mixed = (1 - torch.stack(shares).sum(0)) * content
         for share, f in zip(shares, stylised, strict=True):
             mixed = mixed + share * f
@@ -136,14 +133,6 @@ def shares_of(styles: Sequence[Style], weights: Sequence[float] | None, masks: S
         if given is not None and len(given) != len(styles):
             raise ValueError(f"{len(given)} {what} for {len(styles)} styles; give one each")
     return Shares(divided([1.0] * len(styles) if weights is None else weights), masks)
-
-
-def resize_mask(mask: Tensor, features: Tensor) -> Tensor:
-    """A soft mask (N, 1, H, W) at the features' cells (N, 1, h, w), each the mean of the pixels below it."""
-    if mask.ndim != 4 or mask.shape[1] != 1:
-        raise ValueError(f"a mask of shape {tuple(mask.shape)}; wanted (1, 1, H, W)")
-    height, width = features.shape[2:]
-    return F.adaptive_avg_pool2d(mask.to(features.device, torch.float32), (height, width))
 
 
 def chosen_cells(mask: Tensor, features: Tensor) -> Tensor:

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gatys_lab.errors import UnknownName
+from gatys_lab.masks import resize_mask
 from gatys_lab.models import _attention, _files
-from gatys_lab.models._base import FeedForward, Shares, Style, chosen_cells, fingerprint, resize_mask
+from gatys_lab.models._base import FeedForward, Shares, Style, chosen_cells, fingerprint
 from gatys_lab.models._mirror import CONVOLUTIONS, WIDTHS, Mirror
 from gatys_lab.models._moments import normalise
 from gatys_lab.networks._vgg import VGG

@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gatys_lab.errors import UnknownName
+from gatys_lab.masks import resize_mask
 from gatys_lab.models import _files
-from gatys_lab.models._base import FeedForward, Shares, Style, fingerprint, resize_mask
+from gatys_lab.models._base import FeedForward, Shares, Style, fingerprint
 from gatys_lab.models._mirror import CONVOLUTIONS, WIDTHS, Mirror
 from gatys_lab.models._moments import mean_std, normalise
 from gatys_lab.networks._vgg import VGG

@@ -128,6 +128,17 @@ class VGG(nn.Module):
             if layer not in self.layers:
                 raise UnknownName(f"no layer '{layer}'; {self.name} has input, {self.steps[0]} ... {self.steps[-1]}")
 
+    def receptive_px(self, layer: str) -> int:
+        """The side of the square of pixels that one cell of a layer depends on."""
+        self.check((layer,))
+        side, stride = 1, 1
+        for step in self.steps[: self.layers.index(layer)]:
+            if step.startswith("conv"):
+                side += 2 * stride
+            elif step.startswith("pool"):
+                side, stride = side + stride, 2 * stride
+        return side
+
     def minimum_px(self, layers: tuple[str, ...]) -> int:
         """The smallest height or width of an image for which these layers can be computed."""
         self.check(layers)

@@ -1,7 +1,7 @@
 """How well a student stands in for its teacher: the figures of the model card, on pictures that were held out."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, product
 from pathlib import Path
 
@@ -85,7 +85,7 @@ def transfer_objective(network: Network, photo: Image, painting: Image) -> Fitte
     unit = (style("gram", STYLE) + content("relu4_1")).fit(c, s)
     shares = [1 / len(STYLE) / float(loss(c[t.layer])) for t, loss in zip(unit.terms[:-1], unit.losses, strict=False)]
     energy = float(c["relu4_1"].square().mean())
-    return Fitted(unit.terms, unit.losses, (*shares, CONTENT_SHARE / energy))
+    return replace(unit, weights=(*shares, CONTENT_SHARE / energy))
 
 
 def transfer(
