@@ -1,19 +1,39 @@
-"""Keep the photograph's colours: recolour the style before, or take only the result's lightness after.
+"""Whose colours: recolour the style before, or mix the photograph's and the result's colours after.
 
 Gatys et al. 2016, "Preserving Color in Neural Artistic Style Transfer". `linear` gives the style the photograph's mean
 and covariance of colours; `histogram` its histogram of each channel; `luma` leaves the style alone, and of the result
-keeps the luma (BT.601) and nothing else.
+keeps the luma (BT.601) and nothing else. `chroma` is the reverse: the result's colours, the photograph's luma.
 """
 
 import torch
 from torch import Tensor
 
+from gatys_lab.errors import UnknownName
 from gatys_lab.types import Image
 
-BEFORE, AFTER = ("linear", "histogram"), ("luma",)
+BEFORE, AFTER = ("linear", "histogram"), ("luma", "chroma")
 COLOURS = BEFORE + AFTER
 EPS = 1e-5  # of a variance, of the pixel range squared: a grey picture has no colours to be whitened
 LUMA = (0.299, 0.587, 0.114)
+
+
+def check_colour(colour: str | None) -> None:
+    """Raises UnknownName, a ValueError, if there is no such way."""
+    if colour is not None and colour not in COLOURS:
+        raise UnknownName(f"no colour '{colour}'; there are {', '.join(COLOURS)}")
+
+
+def before(colour: str | None, painting: Image, photo: Image) -> Image:
+    """The painting as the style is taken from it."""
+    match = {"linear": match_linear, "histogram": match_histogram}.get(colour or "")
+    return painting if match is None else match(painting, photo)
+
+
+def after(colour: str | None, result: Image, photo: Image) -> Image:
+    """The result as it is delivered."""
+    if colour == "luma":
+        return keep_luma(result, photo)
+    return keep_luma(photo.to(result), result) if colour == "chroma" else result
 
 
 def match_linear(image: Image, reference: Image) -> Image:

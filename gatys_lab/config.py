@@ -15,6 +15,7 @@ class Config:
     size_px: int = 512  # never enlarges the photo
     style_scale: float = 1.0  # the style's longest side over the result's
     max_pixels: int = 178_000_000  # of a picture that is read: where Pillow itself refuses, rounded; 2 GB in float32
+    colour: str | None = None  # linear, histogram, luma or chroma: see color.py
     network: str = "lite"
     weights: str | None = None
     pooling: str = "max"

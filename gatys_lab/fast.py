@@ -10,7 +10,6 @@ from torch import Tensor
 
 from gatys_lab import color
 from gatys_lab.config import DEFAULTS
-from gatys_lab.errors import UnknownName
 from gatys_lab.images import Picture, read, resize, resize_to
 from gatys_lab.masks import fit_mask, grow, read_mask
 from gatys_lab.models import FeedForward, Style, load_style
@@ -42,8 +41,7 @@ class Painter:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def __post_init__(self) -> None:
-        if self.colour is not None and self.colour not in color.COLOURS:
-            raise UnknownName(f"no colour '{self.colour}'; there are {', '.join(color.COLOURS)}")
+        color.check_colour(self.colour)
         if self.colour in color.BEFORE and any(source.painting is None for source in self.sources):
             raise ValueError(
                 f"colour {self.colour} changes the painting, but a style file holds none: name the painting"
@@ -60,8 +58,7 @@ class Painter:
         weights = [source.weight for source in self.sources]
         with torch.no_grad():
             result = self.model(photo, styles, self.strength, weights=weights, masks=masks or None)
-        if self.colour in color.AFTER:
-            result = color.keep_luma(result, photo)
+        result = color.after(self.colour, result, photo)
         alpha = None if picture.alpha is None else resize_to(picture.alpha.to(result), result.shape[2:])
         return Picture(result, alpha)
 
@@ -82,8 +79,7 @@ class Painter:
         if self.style_px is not None:
             painting = resize(painting, self.style_px)
         if photo is not None:
-            match = color.match_linear if self.colour == "linear" else color.match_histogram
-            painting = match(painting, photo)
+            painting = color.before(self.colour, painting, photo)
         mask = None if source.style_mask is None else fit_mask(source.style_mask, painting, "painting")
         return self.model.style_of(painting, mask)
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image as Pillow
 from torch import Tensor
 
-from gatys_lab import catalog, devices, models
+from gatys_lab import catalog, color, devices, models
 from gatys_lab.config import DEFAULTS, Config
 from gatys_lab.engine import Callback, optimize
 from gatys_lab.errors import UnknownName
@@ -72,6 +72,7 @@ def prepare(photo: Source, painting: Any, **options: Any) -> "Job":
     config = replace(DEFAULTS, **options)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    color.check_colour(config.colour)
     device = devices.choose(config.device)
     photo = picture_of(photo, max_pixels=config.max_pixels)
     styles = placed(gather(painting, config.max_pixels), photo.image)
@@ -158,9 +159,10 @@ class Job:
         )
         return ("photo", self.photo, size_px), *paintings
 
-    def _paintings(self, size_px: int) -> list[Image]:
-        """The styles' pictures for a result of this longest side."""
-        return [style.at(size_px, self.config.style_scale, self.device) for style in self.styles]
+    def _paintings(self, photo: Image) -> list[Image]:
+        """The styles' pictures for a photo at its size, in the colours that are asked for."""
+        sized = (style.at(longest(photo), self.config.style_scale, self.device) for style in self.styles)
+        return [color.before(self.config.colour, painting, photo) for painting in sized]
 
     def run(self, callbacks: Sequence[Callback] = ()) -> Result:
         """Coarse to fine. Ctrl-C delivers the best picture so far, enlarged to the final size."""
@@ -185,7 +187,7 @@ class Job:
     def _run_size(self, image: Image, photo: Image, size_px: int, callbacks: Sequence[Callback]) -> Any:
         with torch.no_grad():
             features = self.network(photo, self.objective.layers_of(style=False))
-            paintings = self._paintings(size_px)
+            paintings = self._paintings(photo)
             looks = [
                 self.network(painting, self.objective.layers_of(style=True, of=i))
                 for i, painting in enumerate(paintings)
@@ -220,21 +222,21 @@ class Job:
             with torch.no_grad():
                 styles = [
                     self.starter.style_of(painting, style.what(painting))
-                    for style, painting in zip(self.styles, self._paintings(longest(photo)), strict=True)
+                    for style, painting in zip(self.styles, self._paintings(photo), strict=True)
                 ]
                 masks = [mask for style in self.styles if (mask := style.where(photo)) is not None]
                 weights = [style.weight for style in self.styles]
                 return self.starter(photo, styles, weights=weights, masks=masks or None)
         if self.config.init == "style":
-            start = self.styles[0].picture.image
+            start = color.before(self.config.colour, self.styles[0].picture.image.to(photo), photo)
         else:
             start = picture_of(self.config.init, max_pixels=self.config.max_pixels).image
         return resize_to(start.to(photo), photo.shape[2:])
 
     def _result(self, solution: Any, trace: "_Trace") -> Result:
-        photo = shape_at(self.photo.image, self.size_px)
-        pixels = resize_to(solution.image, photo)
-        alpha = None if self.photo.alpha is None else resize_to(self.photo.alpha.to(pixels), photo)
+        photo = resize(self.photo.image.to(solution.image), self.size_px)
+        pixels = color.after(self.config.colour, resize_to(solution.image, photo.shape[2:]), photo)
+        alpha = None if self.photo.alpha is None else resize_to(self.photo.alpha.to(pixels), photo.shape[2:])
         rows = tuple(trace.rows)
         return Result(to_pil(pixels, alpha), pixels, solution.loss, solution.reason, len(rows), trace.seconds(), rows)
 

@@ -36,6 +36,7 @@ def test_quiet_says_nothing(capsys, photo, painting, tmp_path):
 def test_every_option_reaches_the_job(photo, painting, tmp_path, capsys, monkeypatch):
     arguments = {
         "--style-scale": ".9",
+        "--colour": "histogram",
         "--style-loss": "mmd-poly:.5,degree=1",
         "--style-layers": "relu1_1:2,relu2_1",
         "--content-layers": "relu3_1",
@@ -60,6 +61,7 @@ def test_every_option_reaches_the_job(photo, painting, tmp_path, capsys, monkeyp
     assert status == 0 and "mmd-poly + gram + content + tv" in said
     config = seen[0].config
     assert (config.style_scale, config.balance, config.tv, config.tv_kind) == (0.9, 2.0, 0.1, "l1")
+    assert config.colour == "histogram"
     assert (config.optimizer, config.tolerance, config.init, config.seed) == ("adam", 1e-9, "noise", 3)
     assert (config.threads, config.device, config.pooling, config.padding) == (1, "cpu", "avg", "zeros")
     assert config.style_layers == {"relu1_1": 2, "relu2_1": 1} and config.content_layers == {"relu3_1": 1}
@@ -96,6 +98,7 @@ BAD = {
     "styles without weight": (1, ["-s", "{painting}:0"], "one of them above 0"),
     "scales of styles that are not there": (2, ["--style-scale", "1", "--style-scale", "2"], "2 times --style-scale"),
     "negative size": (2, ["--size", "-4"], "--size"),
+    "unknown colour": (2, ["--colour", "hue"], "chroma"),
     "unknown loss": (2, ["--style-loss", "grem"], "there are bn, gram"),
     "unknown option of a loss": (2, ["--style-loss", "gram,degree=2"], "no option 'degree'"),
     "negative weight": (2, ["--style-loss", "gram:-1"], "at least 0"),

@@ -1,7 +1,19 @@
 import pytest
 import torch
 
-from gatys_lab.color import COLOURS, keep_luma, match_histogram, match_linear
+from gatys_lab.cli._options import COLOURS as cli_colours
+from gatys_lab.color import (
+    AFTER,
+    BEFORE,
+    COLOURS,
+    after,
+    before,
+    check_colour,
+    keep_luma,
+    match_histogram,
+    match_linear,
+)
+from gatys_lab.errors import UnknownName
 
 YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 
@@ -63,4 +75,20 @@ def test_grey_and_flat_pictures_are_no_trouble(pair):
             assert (
                 changed.shape == image.shape and changed.isfinite().all() and 0 <= changed.min() <= changed.max() <= 1
             )
-    assert set(COLOURS) == {"linear", "histogram", "luma"}
+
+
+def test_chroma_is_luma_the_other_way_round(pair):
+    content, result = pair[0], 0.3 + 0.2 * torch.rand(1, 3, 40, 30)
+    torch.testing.assert_close(after("chroma", result, content), keep_luma(content, result))
+
+
+def test_a_way_is_before_or_after_and_every_way_is_known(pair):
+    image, reference = pair
+    other = torch.rand_like(image)
+    for colour in (None, *COLOURS):
+        check_colour(colour)
+        assert torch.equal(before(colour, image, reference), image) == (colour not in BEFORE)
+        assert torch.equal(after(colour, image, other), image) == (colour not in AFTER)
+    assert cli_colours == COLOURS
+    with pytest.raises(UnknownName, match="no colour 'hue'; there are linear, histogram, luma, chroma"):
+        check_colour("hue")

@@ -4,7 +4,8 @@ import torch
 from PIL import Image as Pillow
 from safetensors.torch import save_file
 
-from gatys_lab import stylize
+from gatys_lab import catalog, stylize
+from gatys_lab.color import COLOURS
 from gatys_lab.config import BALANCED_TV
 from gatys_lab.errors import UnknownName
 from gatys_lab.images import read, resize
@@ -110,6 +111,29 @@ def test_where_it_begins(photo, painting, init):
         assert abs(float(first.mean()) - 0.5) < 0.02 and float(first.std()) > 0.25
     else:
         torch.testing.assert_close(first.mean((2, 3)), read(painting).image.mean((2, 3)), atol=0.02, rtol=0)
+
+
+YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+
+
+def in_yiq(image):
+    return torch.einsum("ij,njhw->nihw", YIQ, image)[0].flatten(1)
+
+
+@pytest.mark.parametrize("loss", catalog.names("losses"))
+def test_whose_colours(photo, painting, loss):
+    """Correlations with the photo's chroma, luma with the plain result's: what each way keeps."""
+    own, results = resize(read(photo).image, 80) * 0.5 + 0.25, {}  # nothing is clamped
+    for colour in (None, *COLOURS):
+        options = QUICK | {"single_scale": True, "style_loss": loss, "balance": 20.0}
+        results[colour] = in_yiq(stylize(own, painting, colour=colour, **options).pixels)
+    chroma = {colour: float((result - in_yiq(own))[1:].norm()) for colour, result in results.items()}
+    luma = {colour: float((result - in_yiq(own))[0].norm()) for colour, result in results.items()}
+    assert chroma["luma"] < 0.1 * chroma[None] and luma["luma"] == pytest.approx(luma[None], rel=0.05)
+    assert luma["chroma"] < 0.1 * luma[None] and chroma["chroma"] == pytest.approx(chroma[None], rel=0.05)
+    assert not torch.equal(results["linear"], results["histogram"])
+    spread = {colour: float((r.mean(1) - in_yiq(own).mean(1))[1:].norm()) for colour, r in results.items()}
+    assert max(spread["linear"], spread["histogram"]) <= spread[None] + 0.01
 
 
 def test_style_scale_sizes_the_painting(photo, painting):

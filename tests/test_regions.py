@@ -171,9 +171,9 @@ def test_styles_beside_each_other_do_not_look_like_each_other(photo, painting, n
     results = []
     for looks in ((dark, bright), (bright, dark)):
         styles = [Style(look, content_mask=mask) for look, mask in zip(looks, masks, strict=True)]
-        results.append(painted(photo, styles, name, evaluations=15, balance=50.0, style_layers={"relu1_1": 1.0}))
+        results.append(painted(photo, styles, name, evaluations=25, balance=50.0, style_layers={"relu1_1": 1.0}))
     change = (results[1] - results[0]).mean((0, 1, 2))  # a column
-    assert change[:30].mean() > 0.03 and change[34:].mean() < -0.03
+    assert change[:30].mean() > 0.008 and change[34:].mean() < -0.008
 
 
 @every_loss

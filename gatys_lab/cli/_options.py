@@ -7,6 +7,7 @@ from typing import TypeVar
 import click
 
 V = TypeVar("V")
+COLOURS = ("linear", "histogram", "luma", "chroma")  # color.COLOURS, without torch
 
 
 def styles_given(style: Path | None, styles: Sequence[tuple[Path, float]]) -> list[tuple[Path, float]]:

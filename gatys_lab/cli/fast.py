@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gatys_lab.cli._options import one_each, say_divided, styles_given
+from gatys_lab.cli._options import COLOURS, one_each, say_divided, styles_given
 from gatys_lab.cli._types import FILE, Model, Region, WeightedFile
 from gatys_lab.config import DEFAULTS, PICTURES
 
@@ -31,7 +31,7 @@ PLACE = click.Path(exists=True, readable=True, path_type=Path, allow_dash=True)
 @click.option("--style-mask", type=FILE, multiple=True, help="White: what counts of the n-th style.")
 @click.option("--region", "points", type=Region(), multiple=True,
               help="Paint what lies around a point of the photo like what lies around one of the style.")  # fmt: skip
-@click.option("--colour", type=click.Choice(["linear", "histogram", "luma"]), help="Keep the photo's colours.")
+@click.option("--colour", type=click.Choice(COLOURS), help="Keep the photo's colours; chroma: take nothing else.")
 @click.option("--encoder", help="lite, vgg19, or a file of VGG-19's weights.  [default: what the weights ask for]")
 @click.option("--weights", type=click.Path(exists=True, path_type=Path),
               help="Weights of your own, or the published ones (a file; for adaattn a folder).")  # fmt: skip

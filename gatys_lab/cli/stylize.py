@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gatys_lab import catalog
-from gatys_lab.cli._options import one_each, say_divided, styles_given
+from gatys_lab.cli._options import COLOURS, one_each, say_divided, styles_given
 from gatys_lab.cli._progress import Bar
 from gatys_lab.cli._types import FILE, OUTPUT, Layers, Loss, Start, WeightedFile
 from gatys_lab.config import BALANCED_TV, DEFAULTS, STYLE_LAYERS
@@ -35,6 +35,9 @@ def _layers(layers: dict[str, float]) -> str:
 @click.option("--content-mask", type=FILE, multiple=True,
               help="White: where the n-th style is painted; what no mask claims stays the photo.")  # fmt: skip
 @click.option("--style-mask", type=FILE, multiple=True, help="White: what counts of the n-th style.")
+@click.option("--colour", type=click.Choice(COLOURS),
+              help="Keep the photo's colours: give them to the style (linear, histogram), or take only the result's "
+                   "lightness (luma). chroma takes only its colours.")  # fmt: skip
 @click.option("--style-loss", type=Loss(), multiple=True, default=(DEFAULTS.style_loss,), show_default=True,
               help="What style is measured by; several make a mixture. NAME is one of "
                    f"{', '.join(catalog.names('losses'))}, or your own .py file with a build().")  # fmt: skip
