@@ -25,6 +25,7 @@ class Config:
     style_layers: dict[str, float] | None = None  # the loss's usual ones, else STYLE_LAYERS
     content_layers: dict[str, float] = field(default_factory=lambda: dict(CONTENT_LAYERS))
     balance: float = 5.0  # style over content in gradient norm; see objective.balanced
+    strength: float | None = None  # 0 the photo, 1 the style alone; multiplies balance by strength / (1 - strength)
     content_weight: float | None = None  # raw weights, which exclude balance
     style_weight: float | None = None
     tv: float | None = None  # BALANCED_TV, or 0 among raw weights

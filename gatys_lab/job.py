@@ -20,10 +20,12 @@ from gatys_lab.masks import Kept
 from gatys_lab.models import FeedForward
 from gatys_lab.objective import Objective, balanced, steadiness
 from gatys_lab.recipe import needs_32_bits, objective_of
+from gatys_lab.specs import parse_name
 from gatys_lab.styles import Source, Style, amounts, gather, placed, regions
 from gatys_lab.types import Image, Network, Optimizer, Reason, Step
 
 log = logging.getLogger(__name__)
+GREY, FAINT = (0.485, 0.458, 0.408), 0.001 / 256  # of init="grey": the mean of ImageNet, and neural-style-pt's noise
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ def prepare(photo: Source, painting: Any, **options: Any) -> "Job":
     asked = {"padding": config.padding, "preprocessing": config.preprocessing}
     asked = {option: value for option, value in asked.items() if value is not None}
     network = catalog.load("networks", config.network, weights=config.weights, pooling=config.pooling, **asked)
-    optimizer, starter = catalog.load("optimizers", config.optimizer), _starter(config.init)
+    method, settings = parse_name(config.optimizer)
+    optimizer, starter = catalog.load("optimizers", method, **settings), _starter(config.init)
     objective = objective_of(config, styles)
     precision = _precision(config, styles, network.to(device), objective.layers)
     network = network.to(devices.PRECISIONS[precision])
@@ -120,6 +123,7 @@ class Job:
         """
         sizes = [self.size_px]
         single = self.config.single_scale or self.starter is not None or self.start is not None
+        single = single or self.config.strength == 0
         while not single and (half := sizes[0] // 2) >= self.config.smallest_px and self._fits(half):
             sizes.insert(0, half)
         return tuple(sizes)
@@ -211,13 +215,16 @@ class Job:
         return solution if kept is None else replace(solution, image=kept.compose(solution.image))
 
     def _first(self, photo: Image) -> Image:
-        """Where the coarsest size begins: the photo, a model's painting of it, seeded noise, the painting, a file."""
+        """Where the coarsest size begins: the photo, a model's painting of it, noise, grey, the painting, a file."""
         if self.start is not None:
             return resize_to(self.start.to(photo), photo.shape[2:])
         if self.config.init == "content":
             return photo
         if self.config.init == "noise":
             return torch.rand(photo.shape, generator=torch.Generator().manual_seed(self.config.seed)).to(photo)
+        if self.config.init == "grey":
+            noise = torch.randn(photo.shape, generator=torch.Generator().manual_seed(self.config.seed)).to(photo)
+            return photo.new_tensor(GREY).view(1, 3, 1, 1) + FAINT * noise
         if self.starter is not None:
             with torch.no_grad():
                 styles = [

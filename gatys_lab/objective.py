@@ -189,7 +189,7 @@ def steadiness(before: Image, trust: Tensor) -> Objective:
     def loss(x: Tensor) -> Tensor:
         return ((x - before.to(x)).square() * trust.to(x)).mean()
 
-    return Objective((Term(STEADINESS, "input", 1.0, lambda content, style: loss),))
+    return Objective((Term(STEADINESS, "input", 1.0, lambda content, style, places: loss),))
 
 
 def is_style(group: str) -> bool:

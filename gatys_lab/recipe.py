@@ -19,10 +19,16 @@ def objective_of(config: Config, styles: Sequence[Style]) -> Objective:
 
     Style losses whose target carries the content (style-swap) get no content term when they are alone.
     """
-    wanted = [(style, _losses(config.style_loss if style.loss is None else style.loss)) for style in styles]
+    wanted = [(style, _losses_of(style, config)) for style in styles]
     alone = all(getattr(loss, "carries_content", False) for _, losses in wanted for loss, _ in losses.values())
+    alone = alone and config.strength is None
     raw = config.content_weight is not None or config.style_weight is not None
-    strength = config.style_weight if config.style_weight is not None else 1.0 if raw or alone else config.balance
+    if raw and config.strength is not None:
+        raise ValueError("a strength goes with balance, not with raw weights; leave out the one or the others")
+    kept, odds = _shares(config.strength)
+    strength = (
+        config.style_weight if config.style_weight is not None else 1.0 if raw or alone else config.balance * odds
+    )
     terms = []
     for i, (one, losses) in enumerate(wanted):
         mixture = sum(weight for _, weight in losses.values())
@@ -37,8 +43,10 @@ def objective_of(config: Config, styles: Sequence[Style]) -> Objective:
         names = ", ".join(dict.fromkeys(name for _, losses in wanted for name in losses))
         log.info("the target of %s carries the content: no content term, and no balance", names)
     else:
-        terms.append((1.0 if config.content_weight is None else config.content_weight) * content(config.content_layers))
-    tv = config.tv if config.tv is not None else 0.0 if raw else BALANCED_TV
+        terms.append(
+            (kept if config.content_weight is None else config.content_weight) * content(config.content_layers)
+        )
+    tv = config.tv if config.tv is not None else 0.0 if raw else BALANCED_TV * min(odds, 1)
     if tv > 0:
         terms.append(tv * smoothness(config.tv_kind))
     return Objective(tuple(term for objective in terms for term in objective.terms if term.factor * term.share > 0))
@@ -46,13 +54,26 @@ def objective_of(config: Config, styles: Sequence[Style]) -> Objective:
 
 def needs_32_bits(config: Config, styles: Sequence[Style]) -> bool:
     """Whether a loss asks for 32 bits (style-swap does)."""
-    losses = [loss for style in styles for loss, _ in _losses(style.loss or config.style_loss).values()]
-    return any(getattr(loss, "needs_32_bits", False) for loss in losses)
+    wanted = (_losses_of(style, config) for style in styles)
+    return any(getattr(loss, "needs_32_bits", False) for losses in wanted for loss, _ in losses.values())
+
+
+def _shares(strength: float | None) -> tuple[float, float]:
+    """What strength multiplies content and balance by: half changes nothing, 0 leaves the content, 1 the style."""
+    if strength is None:
+        return 1.0, 1.0
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength is {strength:g}; wanted 0 (the photo) to 1 (the style alone)")
+    return (0.0, 1.0) if strength == 1 else (1.0, strength / (1 - strength))
 
 
 def _usual_layers(loss: StyleLoss) -> dict[str, float]:
     """Where a loss is measured unless the user says otherwise: a loss may have layers of its own (style-swap's)."""
     return getattr(loss, "usual_layers", STYLE_LAYERS)
+
+
+def _losses_of(style: Style, config: Config) -> dict[str, tuple[StyleLoss, float]]:
+    return _losses(config.style_loss if style.loss is None else style.loss)
 
 
 def _losses(given: Losses) -> dict[str, tuple[StyleLoss, float]]:

@@ -4,6 +4,7 @@ A mixture is joined by +, `gram+bn:0.5`; a grid lists the values of one key, `ba
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 Value = int | float | bool | str
@@ -118,6 +119,40 @@ def parse_weighted(text: str) -> tuple[str, float]:
     (('painting.jpg', 0.7), ('painting.jpg', 1.0))
     """
     return _name_and_weight(text, text)
+
+
+def parse_name(text: str) -> tuple[str, dict[str, Value]]:
+    """
+    >>> parse_name("lbfgs,history=20")
+    ('lbfgs', {'history': 20})
+    """
+    spec = parse_loss(text)
+    if text.partition(",")[0] != spec.name:
+        raise ValueError(f"'{text}' has a weight, which means nothing here; wanted NAME[,key=value...]")
+    return spec.name, spec.options
+
+
+def loss_text(spec: LossSpec) -> str:
+    """What `parse_loss` makes the spec of.
+
+    >>> loss_text(LossSpec("mmd-poly", 0.5, {"degree": 3}))
+    'mmd-poly:0.5,degree=3'
+    """
+    options = "".join(f",{key}={value}" for key, value in spec.options.items())
+    return f"{spec.name}:{_short(spec.weight)}{options}"
+
+
+def layers_text(layers: Mapping[str, float]) -> str:
+    """What `parse_layers` makes the layers of.
+
+    >>> layers_text({"relu1_1": 2.0, "conv4_2": 1.0})
+    'relu1_1:2,conv4_2'
+    """
+    return ",".join(name if weight == 1 else f"{name}:{_short(weight)}" for name, weight in layers.items())
+
+
+def _short(number: float) -> str:
+    return f"{number:g}" if float(f"{number:g}") == number else repr(number)
 
 
 def _name_and_weight(item: str, text: str) -> tuple[str, float]:

@@ -41,6 +41,7 @@ def test_every_option_reaches_the_job(photo, painting, tmp_path, capsys, monkeyp
         "--style-layers": "relu1_1:2,relu2_1",
         "--content-layers": "relu3_1",
         "--balance": "2",
+        "--strength": ".25",
         "--tv": ".1",
         "--tv-kind": "l1",
         "--optimizer": "adam",
@@ -61,7 +62,7 @@ def test_every_option_reaches_the_job(photo, painting, tmp_path, capsys, monkeyp
     assert status == 0 and "mmd-poly + gram + content + tv" in said
     config = seen[0].config
     assert (config.style_scale, config.balance, config.tv, config.tv_kind) == (0.9, 2.0, 0.1, "l1")
-    assert config.colour == "histogram"
+    assert config.colour == "histogram" and config.strength == 0.25
     assert (config.optimizer, config.tolerance, config.init, config.seed) == ("adam", 1e-9, "noise", 3)
     assert (config.threads, config.device, config.pooling, config.padding) == (1, "cpu", "avg", "zeros")
     assert config.style_layers == {"relu1_1": 2, "relu2_1": 1} and config.content_layers == {"relu3_1": 1}
@@ -107,6 +108,11 @@ BAD = {
     "unknown optimizer": (2, ["--optimizer", "sgd"], "there are adam, lbfgs, lbfgsb"),
     "unknown device": (2, ["--device", "abacus"], "auto, cuda, mps, cpu"),
     "two kinds of weight": (2, ["--balance", "2", "--style-weight", "3"], "excludes"),
+    "strength and raw weight": (2, ["--strength", ".2", "--content-weight", "3"], "excludes"),
+    "too strong": (2, ["--strength", "2"], "--strength"),
+    "no number": (2, ["--tv", "nan"], "nan is no finite number"),
+    "no preset": (2, ["--preset", "nice"], "there are default, fast"),
+    "a weight of an optimizer": (1, ["--optimizer", "adam:3"], "means nothing here"),
     "no picture to begin with": (2, ["--init", "none.png"], "none.png"),
     "one evaluation": (2, ["--evaluations", "1"], "--evaluations"),
     "unknown command line option": (2, ["--sise", "3"], "--sise"),

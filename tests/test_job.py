@@ -9,7 +9,7 @@ from gatys_lab.color import COLOURS
 from gatys_lab.config import BALANCED_TV
 from gatys_lab.errors import UnknownName
 from gatys_lab.images import read, resize
-from gatys_lab.job import prepare
+from gatys_lab.job import GREY, prepare
 from gatys_lab.losses import bn
 from gatys_lab.models import adain
 from gatys_lab.models._files import save
@@ -72,6 +72,34 @@ def test_one_loss_twice_is_told_apart(photo, painting):
     assert {term.group for term in job.objective.terms} == {"mmd-poly", "mmd-poly#2", "content", "tv"}
 
 
+@pytest.mark.parametrize("loss", catalog.names("losses"))
+def test_strength_goes_from_the_photo_to_the_style(photo, painting, loss):
+    own = resize(read(photo).image, 80)
+    options = QUICK | {"style_loss": loss, "evaluations": 15}
+    change = [
+        float((stylize(photo, painting, strength=strength, **options).pixels - own).square().mean().sqrt())
+        for strength in (0, 0.1, 0.5, 1)
+    ]
+    assert change[0] == 0 and change == sorted(change) and change[1] < change[2]
+
+
+def test_strength_says_how_much_of_balance(photo, painting):
+    def factors(**options):
+        terms = prepare(photo, painting, **options, **QUICK).objective.terms
+        return {term.group: term.factor for term in terms}
+
+    assert factors(strength=0.5) == factors() == {"gram": 5, "content": 1, "tv": BALANCED_TV}
+    assert factors(strength=0.75, balance=2.0) == {"gram": 6, "content": 1, "tv": BALANCED_TV}
+    assert factors(strength=0.2) == {"gram": 1.25, "content": 1, "tv": BALANCED_TV / 4}
+    assert factors(strength=1) == {"gram": 5, "tv": BALANCED_TV}
+    assert factors(strength=0) == {"content": 1}
+    assert set(factors(strength=0.5, style_loss="style-swap")) == {"style-swap", "content", "tv"}
+    with pytest.raises(ValueError, match="strength is 2; wanted 0"):
+        factors(strength=2)
+    with pytest.raises(ValueError, match="goes with balance, not with raw weights"):
+        factors(strength=0.5, style_weight=3.0)
+
+
 def test_raw_weights_are_the_plain_sum(photo, painting):
     job = prepare(photo, painting, content_weight=2.0, style_weight=300.0, style_layers={"relu2_1": 1.0}, **QUICK)
     wanted = 300 * style("gram", "relu2_1") + 2 * content("relu4_2")
@@ -97,7 +125,7 @@ def test_style_swap_of_the_picture_itself(photo, painting):
     assert stylize(photo, painting, style_loss="style-swap", style_layers={"input": 1.0}, **QUICK).loss >= 0
 
 
-@pytest.mark.parametrize("init", ["content", "noise", "style", "file"])
+@pytest.mark.parametrize("init", ["content", "noise", "grey", "style", "file"])
 def test_where_it_begins(photo, painting, init):
     images = []
     start = str(painting) if init == "file" else init
@@ -107,6 +135,9 @@ def test_where_it_begins(photo, painting, init):
     first = images[0]
     if init == "content":
         torch.testing.assert_close(first.mean((2, 3)), read(photo).image.mean((2, 3)), atol=0.01, rtol=0)
+    elif init == "grey":
+        torch.testing.assert_close(first.mean((0, 2, 3)), torch.tensor(GREY), atol=1e-5, rtol=0)
+        assert 0 < float(first.std((2, 3)).max()) < 1e-5
     elif init == "noise":
         assert abs(float(first.mean()) - 0.5) < 0.02 and float(first.std()) > 0.25
     else:

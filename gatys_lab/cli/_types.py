@@ -1,5 +1,6 @@
 """What the options take: losses and layers, checked as they are typed. No torch here."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,17 +8,29 @@ from typing import Any
 import click
 
 from gatys_lab import catalog
-from gatys_lab.specs import LossSpec, parse_layers, parse_loss, parse_weighted
+from gatys_lab.specs import LossSpec, parse_layers, parse_loss, parse_name, parse_weighted
 
 FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
-WORDS = ("content", "noise", "style")  # where a picture may begin
+WORDS = ("content", "noise", "grey", "style")  # where a picture may begin
 OUTPUT = click.Path(dir_okay=False, path_type=Path)
+
+
+class Number(click.FloatRange):
+    """A range without nan and infinity, which lie in every range of click's."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number", param, ctx)
+        return number
 
 
 class Loss(click.ParamType):
     name = "NAME[:WEIGHT][,key=value...]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> LossSpec:
+        if isinstance(value, LossSpec):
+            return value
         try:
             return parse_loss(value)
         except ValueError as error:
@@ -44,10 +57,9 @@ class Model(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
-            spec = parse_loss(value)
+            return parse_name(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
-        return spec.name, spec.options
 
 
 class Region(click.ParamType):

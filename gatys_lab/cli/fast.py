@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from gatys_lab.cli._options import COLOURS, one_each, say_divided, styles_given
-from gatys_lab.cli._types import FILE, Model, Region, WeightedFile
+from gatys_lab.cli._types import FILE, Model, Number, Region, WeightedFile
 from gatys_lab.config import DEFAULTS, PICTURES
 
 PIPE = Path("-")
@@ -23,7 +23,7 @@ PLACE = click.Path(exists=True, readable=True, path_type=Path, allow_dash=True)
               help="painting.jpg:0.7 is a style and its weight; instead of STYLE, for several.")  # fmt: skip
 @click.option("--model", type=Model(), default="adain", show_default=True,
               help="adain, adaattn[,samples=4096] or inverse[,patch=5,stride=2,candidates=512].")  # fmt: skip
-@click.option("--alpha", type=click.FloatRange(0, 1), default=1.0, show_default=True,
+@click.option("--alpha", type=Number(0, 1), default=1.0, show_default=True,
               help="Strength: 0 is the photo, 1 the style.")  # fmt: skip
 @click.option("--size", "size_px", type=click.IntRange(min=1), help="Longest side.  [default: each picture's own]")
 @click.option("--style-size", "style_px", type=click.IntRange(min=1), help="The same of the style.")

@@ -8,20 +8,18 @@ from typing import Any
 import click
 
 from gatys_lab import catalog
+from gatys_lab.cli._config import Configured, config_options, dumped, filled, settle
 from gatys_lab.cli._options import COLOURS, one_each, say_divided, styles_given
 from gatys_lab.cli._progress import Bar
-from gatys_lab.cli._types import FILE, OUTPUT, Layers, Loss, Start, WeightedFile
+from gatys_lab.cli._types import FILE, OUTPUT, Layers, Loss, Number, Start, WeightedFile
 from gatys_lab.config import BALANCED_TV, DEFAULTS, STYLE_LAYERS
+from gatys_lab.specs import layers_text
 
-POSITIVE = click.FloatRange(min=0, min_open=True)
-WEIGHT = click.FloatRange(min=0)
-
-
-def _layers(layers: dict[str, float]) -> str:
-    return ",".join(name if weight == 1 else f"{name}:{weight:g}" for name, weight in layers.items())
+POSITIVE = Number(min=0, min_open=True)
+WEIGHT = Number(min=0)
 
 
-@click.command(short_help="Paint a photograph in the manner of a painting.")
+@click.command(cls=Configured, short_help="Paint a photograph in the manner of a painting.")
 @click.argument("content", type=FILE)
 @click.argument("style", type=FILE, required=False)
 @click.option("-o", "--out", required=True, type=OUTPUT, help="The picture to write: .png, .jpg, .webp or .tif.")
@@ -43,10 +41,12 @@ def _layers(layers: dict[str, float]) -> str:
                    f"{', '.join(catalog.names('losses'))}, or your own .py file with a build().")  # fmt: skip
 @click.option("--balance", type=WEIGHT, help="Style over content, the same for every loss.  "
               f"[default: {DEFAULTS.balance:g}]")  # fmt: skip
+@click.option("--strength", type=Number(0, 1),
+              help="0 is the photo, 1 the style alone, .5 what --balance says.")  # fmt: skip
 @click.option("--content-weight", type=WEIGHT, help="Raw weight of the content; excludes --balance.")
 @click.option("--style-weight", type=WEIGHT, help="Raw weight of the style; excludes --balance.")
-@click.option("--style-layers", type=Layers(), help=f"[default: {_layers(STYLE_LAYERS)}; relu3_1 for style-swap]")
-@click.option("--content-layers", type=Layers(), default=_layers(DEFAULTS.content_layers), show_default=True)
+@click.option("--style-layers", type=Layers(), help=f"[default: {layers_text(STYLE_LAYERS)}; relu3_1 for style-swap]")
+@click.option("--content-layers", type=Layers(), default=layers_text(DEFAULTS.content_layers), show_default=True)
 @click.option(
     "--tv", type=WEIGHT, help=f"Weight of total variation: smooths.  [default: {BALANCED_TV:g}; 0 among raw weights]"
 )
@@ -55,7 +55,8 @@ def _layers(layers: dict[str, float]) -> str:
               help="Budget at each size: one is a forward and a backward pass.")  # fmt: skip
 @click.option("--single-scale", is_flag=True, help="Work at the final size only, not coarse to fine.")
 @click.option("--tolerance", type=POSITIVE, help="Stop a size when the picture changes by less (.005 is published).")
-@click.option("--optimizer", default=DEFAULTS.optimizer, show_default=True, help=", ".join(catalog.names("optimizers")))
+@click.option("--optimizer", default=DEFAULTS.optimizer, show_default=True,
+              help=f"{', '.join(catalog.names('optimizers'))}; with options as in adam,lr=0.05.")  # fmt: skip
 @click.option("--init", type=Start(), default=DEFAULTS.init, show_default=True,
               help="Where the picture begins; MODEL implies --single-scale, and is one of "
                    f"{', '.join(catalog.names('models'))}.")  # fmt: skip
@@ -72,10 +73,11 @@ def _layers(layers: dict[str, float]) -> str:
 @click.option("--threads", type=click.IntRange(min=1), help="Processor threads.  [default: all cores]")
 @click.option("--max-pixels", type=click.IntRange(min=1), default=DEFAULTS.max_pixels, show_default=True,
               help="Refuse larger pictures.")  # fmt: skip
+@config_options
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(package_name="gatys-lab")
-def command(content: Path, style: Path | None, out: Path, quiet: bool, debug: bool, **options: Any) -> int:
+def command(content: Path, style: Path | None, out: Path, quiet: bool, debug: bool, dump: bool, **options: Any) -> int:
     """Paint the photograph CONTENT in the manner of the picture STYLE.
 
     \b
@@ -84,12 +86,12 @@ def command(content: Path, style: Path | None, out: Path, quiet: bool, debug: bo
     gatys-lab stylize photo.jpg painting.jpg -o out.png --style-loss mmd-linear --style-loss mmd-gaussian
     gatys-lab stylize photo.jpg -s painting.jpg:0.7 -s other.jpg:0.3 -o out.png --style-scale 1 --style-scale 0.5
     """
-    given = styles_given(style, options.pop("styles"))
+    settle(options)
+    if dump:
+        click.echo(dumped(options), nl=False)
+        return 0
+    given, options = styles_given(style, options.pop("styles")), filled(options)
     own = _of_each_style(len(given), options)
-    balance, raw = options["balance"], (options["content_weight"], options["style_weight"])
-    if balance is not None and raw != (None, None):
-        raise click.UsageError("--balance excludes --content-weight and --style-weight: give one kind of weight")
-    options["balance"] = DEFAULTS.balance if balance is None else balance
     if not quiet:
         logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     from gatys_lab.devices import keep_freed_memory
