@@ -46,6 +46,7 @@ def test_every_option_reaches_the_job(photo, painting, tmp_path, capsys, monkeyp
         "--tv-kind": "l1",
         "--optimizer": "adam",
         "--tolerance": "1e-9",
+        "--smallest": "40",
         "--init": "noise",
         "--seed": "3",
         "--threads": "1",
@@ -62,7 +63,7 @@ def test_every_option_reaches_the_job(photo, painting, tmp_path, capsys, monkeyp
     assert status == 0 and "mmd-poly + gram + content + tv" in said
     config = seen[0].config
     assert (config.style_scale, config.balance, config.tv, config.tv_kind) == (0.9, 2.0, 0.1, "l1")
-    assert config.colour == "histogram" and config.strength == 0.25
+    assert config.colour == "histogram" and config.strength == 0.25 and config.smallest_px == 40
     assert (config.optimizer, config.tolerance, config.init, config.seed) == ("adam", 1e-9, "noise", 3)
     assert (config.threads, config.device, config.pooling, config.padding) == (1, "cpu", "avg", "zeros")
     assert config.style_layers == {"relu1_1": 2, "relu2_1": 1} and config.content_layers == {"relu3_1": 1}

@@ -94,7 +94,7 @@ def test_a_picture_made_in_16_bits_is_as_good(photo, painting, loss):
     options = {"style_loss": loss, "size_px": 72, "evaluations": 25, "single_scale": True}
     exact = prepare(photo, painting, precision="fp32", **options)
     with torch.no_grad():
-        pictures = (resize(p.image, 72) for p in (exact.photo, exact.painting))
+        pictures = (resize(p.image, 72) for p in (exact.photo, exact.styles[0].picture))
         features = [exact.network(picture, exact.objective.layers) for picture in pictures]
     judge = exact.objective.fit(*features)
     left = {}

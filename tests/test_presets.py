@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from gatys_lab import cli, job, presets
+from gatys_lab.cli import stylize
 from gatys_lab.config import DEFAULTS, Config
 from gatys_lab.errors import UnknownName
 from gatys_lab.job import prepare
@@ -63,7 +64,7 @@ def test_a_weight_drops_weaker_ones_of_the_other_kind(effective, file):
         assert (found.balance, found.style_weight, found.content_weight, found.tv) == (9, None, None, None)
     found = effective("--config", file("strength = 0.3\ntv = 1"), "--style-weight", "7")
     assert (found.strength, found.style_weight, found.tv) == (None, 7, None)
-    assert effective("--preset", "poster", "--strength", ".3").balance == 15
+    assert effective("--preset", "poster", "--strength", ".3").balance == 25
     assert effective("--preset", "neural-style", "--content-weight", "2").tv == 151e3
 
 
@@ -80,14 +81,15 @@ def test_a_dump_is_what_it_was_made_of(effective, file, capsys):
 def test_from_python_by_the_same_words(photo, painting, file):
     options = presets.read(file('size = 70\nstyle-loss = "bn"\nstyle-layers = "relu1_1:2"\nsingle-scale = true\n'))
     found = prepare(photo, painting, **presets.merge(presets.load("poster"), options))
-    assert (found.sizes, found.config.balance) == ((70,), 15)
+    assert (found.sizes, found.config.balance) == ((70,), 25)
     first = found.objective.terms[0]
     assert (first.group, first.layer) == ("bn", "relu1_1")
 
 
-def test_every_option_of_the_configuration_can_be_in_a_file():
+def test_what_can_be_in_a_file_is_what_the_command_line_and_the_configuration_have():
     assert set(presets.KEYS.values()) == set(Config.__dataclass_fields__)
-    assert {"size", "style-loss", "max-pixels", "smallest-px"} <= set(presets.KEYS)
+    typed = {option.name: option.opts[-1].removeprefix("--") for option in stylize.command.params}
+    assert presets.KEYS == {typed[field]: field for field in Config.__dataclass_fields__}
 
 
 BAD = {

@@ -54,6 +54,8 @@ WEIGHT = Number(min=0)
 @click.option("--evaluations", type=click.IntRange(min=2), default=DEFAULTS.evaluations, show_default=True,
               help="Budget at each size: one is a forward and a backward pass.")  # fmt: skip
 @click.option("--single-scale", is_flag=True, help="Work at the final size only, not coarse to fine.")
+@click.option("--smallest", "smallest_px", type=click.IntRange(min=1), default=DEFAULTS.smallest_px, show_default=True,
+              help="Longest side that coarse to fine begins with.")  # fmt: skip
 @click.option("--tolerance", type=POSITIVE, help="Stop a size when the picture changes by less (.005 is published).")
 @click.option("--optimizer", default=DEFAULTS.optimizer, show_default=True,
               help=f"{', '.join(catalog.names('optimizers'))}; with options as in adam,lr=0.05.")  # fmt: skip

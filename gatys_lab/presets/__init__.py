@@ -22,7 +22,6 @@ from gatys_lab.specs import LossSpec, layers_text, loss_text, parse_layers, pars
 
 Options = dict[str, Any]  # by field of Config
 KEYS = {field.name.removesuffix("_px").replace("_", "-"): field.name for field in fields(Config)}
-KEYS["smallest-px"] = KEYS.pop("smallest")
 HINTS = get_type_hints(Config)
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text in quotes"}
 MEASURED, RAW = ("balance", "strength"), ("content_weight", "style_weight")  # ways to weigh; one excludes the other
