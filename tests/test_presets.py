@@ -89,7 +89,7 @@ def test_from_python_by_the_same_words(photo, painting, file):
 def test_what_can_be_in_a_file_is_what_the_command_line_and_the_configuration_have():
     assert set(presets.KEYS.values()) == set(Config.__dataclass_fields__)
     typed = {option.name: option.opts[-1].removeprefix("--") for option in stylize.command.params}
-    assert presets.KEYS == {typed[field]: field for field in Config.__dataclass_fields__}
+    assert {typed[field]: field for field in Config.__dataclass_fields__} == presets.KEYS
 
 
 BAD = {

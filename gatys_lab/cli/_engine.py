@@ -1,0 +1,104 @@
+"""What the commands that run the engine take alike, and how they run it. No torch here."""
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gatys_lab import catalog
+from gatys_lab.cli._options import say_divided
+from gatys_lab.cli._progress import Bar
+from gatys_lab.cli._types import FILE, Layers, Loss, Number
+from gatys_lab.config import DEFAULTS, STYLE_LAYERS
+from gatys_lab.specs import layers_text
+
+POSITIVE = Number(min=0, min_open=True)
+WEIGHT = Number(min=0)
+
+
+def together(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Options as one decorator, in this order."""
+
+    def decorate(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+measured = together(
+    click.option("--style-loss", type=Loss(), multiple=True, default=(DEFAULTS.style_loss,), show_default=True,
+                 help="What style is measured by; several make a mixture. NAME is one of "
+                      f"{', '.join(catalog.names('losses'))}, or your own .py file with a build()."),
+    click.option("--style-layers", type=Layers(),
+                 help=f"[default: {layers_text(STYLE_LAYERS)}; relu3_1 for style-swap]"),
+)  # fmt: skip
+
+worked = together(
+    click.option("--evaluations", type=click.IntRange(min=2), default=DEFAULTS.evaluations, show_default=True,
+                 help="Budget at each size: one is a forward and a backward pass."),
+    click.option("--tolerance", type=POSITIVE,
+                 help="Stop a size when the picture changes by less (.005 is published)."),
+    click.option("--optimizer", default=DEFAULTS.optimizer, show_default=True,
+                 help=f"{', '.join(catalog.names('optimizers'))}; with options as in adam,lr=0.05."),
+)  # fmt: skip
+
+scaled = together(
+    click.option("--single-scale", is_flag=True, help="Work at the final size only, not coarse to fine."),
+    click.option("--smallest", "smallest_px", type=click.IntRange(min=1), default=DEFAULTS.smallest_px,
+                 show_default=True, help="Longest side that coarse to fine begins with."),
+)  # fmt: skip
+
+seen_through = together(
+    click.option("--seed", type=int, default=DEFAULTS.seed, show_default=True),
+    click.option("--network", default=DEFAULTS.network, show_default=True,
+                 help=f"{', '.join(catalog.names('networks'))}; lite needs no download."),
+    click.option("--weights", type=FILE, help="The network's weights, instead of those that are found."),
+    click.option("--pooling", type=click.Choice(["max", "avg", "l2"]), default=DEFAULTS.pooling, show_default=True),
+    click.option("--padding", type=click.Choice(["zeros", "reflect", "circular"]), help="[default: the weights' own]"),
+    click.option("--preprocessing", help="torchvision, caffe or none, where a file of weights does not tell."),
+    click.option("--device", default=DEFAULTS.device, show_default=True, help="auto, cuda, mps or cpu."),
+    click.option("--precision", default=DEFAULTS.precision, show_default=True,
+                 help="What the network convolves in: fp32, bf16, or auto: the faster, measured once."),
+    click.option("--threads", type=click.IntRange(min=1), help="Processor threads.  [default: all cores]"),
+    click.option("--max-pixels", type=click.IntRange(min=1), default=DEFAULTS.max_pixels, show_default=True,
+                 help="Refuse larger pictures."),
+)  # fmt: skip
+
+said = together(
+    click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),
+    click.option("--debug", is_flag=True, help="Show the traceback of an error."),
+)
+
+
+def begin(out: Path, quiet: bool) -> None:
+    """Before a job is prepared: what the library says is heard, memory is kept, and the result can be written."""
+    if not quiet:
+        logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    from gatys_lab.devices import keep_freed_memory
+    from gatys_lab.images import check_writable
+
+    keep_freed_memory()
+    check_writable(out)
+
+
+def deliver(job: Any, out: Path, quiet: bool, styles: Sequence[tuple[Path, float]] = ()) -> int:
+    """Run a job, write its picture, say so; the exit status."""
+    from gatys_lab.images import write
+
+    if quiet:
+        result = job.run()
+    else:
+        say_divided(styles)
+        click.echo(job.describe(), err=True)
+        with Bar(job.sizes, job.config.evaluations) as bar:
+            result = job.run([bar])
+    write(result.image, out)
+    if not quiet:
+        what = f"{result.image.width} x {result.image.height} px, loss {result.loss:.4g}, {result.reason}"
+        click.echo(f"{out}  ({what}, {result.evaluations} evaluations, {result.seconds:.1f} s)", err=True)
+    return {"interrupted": 130, "diverged": 1}.get(result.reason, 0)
