@@ -1,7 +1,6 @@
 """The job: a photo and styles in, one picture out. Prepared once (so that it can be described), run coarse to fine."""
 
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from PIL import Image as Pillow
 from torch import Tensor
+from torch.nn import functional as F
 
 from gatys_lab import catalog, color, devices, models
 from gatys_lab.config import DEFAULTS, Config
@@ -18,25 +18,17 @@ from gatys_lab.errors import UnknownName
 from gatys_lab.images import Picture, longest, picture_of, resize, resize_to, shape_at, to_pil
 from gatys_lab.masks import Kept
 from gatys_lab.models import FeedForward
+from gatys_lab.networks._vgg import VGG
 from gatys_lab.objective import Objective, balanced, steadiness
 from gatys_lab.recipe import needs_32_bits, objective_of
 from gatys_lab.specs import parse_name
 from gatys_lab.styles import Source, Style, amounts, gather, placed, regions
-from gatys_lab.types import Image, Network, Optimizer, Reason, Step
+from gatys_lab.trace import Row, Trace
+from gatys_lab.types import Image, Network, Optimizer, Reason
 
 log = logging.getLogger(__name__)
+MARGIN = 8  # px around a tile that is enlarged: more than bicubic interpolation reaches
 GREY, FAINT = (0.485, 0.458, 0.408), 0.001 / 256  # of init="grey": the mean of ImageNet, and neural-style-pt's noise
-
-
-@dataclass(frozen=True)
-class Row:
-    """One evaluation in a trace. `parts` are weighted and sum to `total`."""
-
-    evaluation: int  # 1, 2, ... over the whole job
-    size_px: int
-    seconds: float  # since the job began
-    total: float
-    parts: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -65,8 +57,11 @@ def stylize(photo: Source, painting: Any, *, callbacks: Sequence[Callback] = (),
     return prepare(photo, painting, **options).run(callbacks)
 
 
-def prepare(photo: Source, painting: Any, **options: Any) -> "Job":
-    """Read the pictures, load the network, check that all fits; nothing is optimised yet."""
+def prepare(photo: Source, painting: Any, *, tile: bool = False, **options: Any) -> "Job":
+    """Read the pictures, load the network, check that all fits; nothing is optimised yet.
+
+    `tile`: the result will be put beside itself (see texture.py).
+    """
     known = [field.name for field in fields(Config)]
     for option in options:
         if option not in known:
@@ -83,10 +78,13 @@ def prepare(photo: Source, painting: Any, **options: Any) -> "Job":
     network = catalog.load("networks", config.network, weights=config.weights, pooling=config.pooling, **asked)
     method, settings = parse_name(config.optimizer)
     optimizer, starter = catalog.load("optimizers", method, **settings), _starter(config.init)
-    objective = objective_of(config, styles)
+    objective = objective_of(config, styles, tile=tile)
     precision = _precision(config, styles, network.to(device), objective.layers)
     network = network.to(devices.PRECISIONS[precision])
-    job = Job(config, photo, styles, network, optimizer, objective, device, precision, starter and starter.to(device))
+    job = Job(
+        config, photo, styles, network, optimizer, objective, device, precision, starter and starter.to(device),
+        network.around() if tile else None,
+    )  # fmt: skip
     job.check()
     return job
 
@@ -104,6 +102,7 @@ class Job:
     device: torch.device
     precision: str  # of the network: fp32 or bf16
     starter: FeedForward | None = None  # paints the beginning, at the final size
+    tile: VGG | None = None  # what a tile is seen through, the network with every edge joined to the opposite one
     start: Image | None = None  # the beginning itself, at the final size
 
     @property
@@ -151,9 +150,31 @@ class Job:
                     f"these layers: choose a larger size, or shallower layers"
                 )
 
+        if not self._joins(self.size_px):
+            height, width = shape_at(self.photo.image, self.size_px)
+            raise ValueError(
+                f"a tile of {width} x {height} px; for these layers its sides are multiples of {self._step}"
+            )
+
+    @property
+    def _step(self) -> int:
+        """What the sides of a tile are multiples of, so that its edges meet at every layer."""
+        assert self.tile is not None
+        return self.tile.stride_px(self.objective.layers)
+
+    def _joins(self, size_px: int) -> bool:
+        """Whether a tile's edges meet at this size, and the final size is so many times as large both ways."""
+        if self.tile is None:
+            return True
+        times = self.size_px // size_px
+        sides, final = (shape_at(self.photo.image, size) for size in (size_px, self.size_px))
+        return all(side % self._step == 0 and side * times == whole for side, whole in zip(sides, final, strict=True))
+
     def _fits(self, size_px: int) -> bool:
         need = self.network.minimum_px(self.objective.layers)
-        return all(min(shape_at(picture.image, s)) >= need for _, picture, s in self._pictures(size_px))
+        return self._joins(size_px) and all(
+            min(shape_at(picture.image, s)) >= need for _, picture, s in self._pictures(size_px)
+        )
 
     def _pictures(self, size_px: int) -> tuple[tuple[str, Picture, int], ...]:
         scale, several = self.config.style_scale, len(self.styles) > 1
@@ -170,12 +191,12 @@ class Job:
 
     def run(self, callbacks: Sequence[Callback] = ()) -> Result:
         """Coarse to fine. Ctrl-C delivers the best picture so far, enlarged to the final size."""
-        trace = _Trace()
+        trace = Trace()
         image, solution = None, None
         try:
             for size_px in self.sizes:
                 photo = resize(self.photo.image.to(self.device), size_px)
-                image = self._first(photo) if image is None else resize_to(image, photo.shape[2:])
+                image = self._first(photo) if image is None else self._enlarged(image, photo)
                 solution = self._run_size(image, photo, size_px, [trace, *callbacks])
                 image = solution.image
                 trace.end_of_size()
@@ -189,8 +210,9 @@ class Job:
         return self._result(solution, trace)
 
     def _run_size(self, image: Image, photo: Image, size_px: int, callbacks: Sequence[Callback]) -> Any:
+        network = self.network if self.tile is None else self.tile
         with torch.no_grad():
-            features = self.network(photo, self.objective.layers_of(style=False))
+            features = network(photo, self.objective.layers_of(style=False))
             paintings = self._paintings(photo)
             looks = [
                 self.network(painting, self.objective.layers_of(style=True, of=i))
@@ -200,12 +222,12 @@ class Job:
         objective = self.objective.fit(features, *looks, regions=places)
         del features, looks  # what is needed of them is in the objective
         if self.config.content_weight is None and self.config.style_weight is None:
-            objective = balanced(objective, self.network, photo, self.config.seed)
+            objective = balanced(objective, network, photo, self.config.seed)
         shares = amounts(self.styles, photo)
-        kept = None if shares is None else Kept(self.network, photo, torch.stack(shares).sum(0))
+        kept = None if shares is None else Kept(network, photo, torch.stack(shares).sum(0))
         solution = optimize(
             image if kept is None else kept.compose(image),
-            self.network if kept is None else kept,
+            network if kept is None else kept,
             objective,
             self.optimizer,
             evaluations=self.config.evaluations,
@@ -213,6 +235,15 @@ class Job:
             tolerance=self.config.tolerance,
         )
         return solution if kept is None else replace(solution, image=kept.compose(solution.image))
+
+    def _enlarged(self, image: Image, photo: Image) -> Image:
+        """The image at the photo's size; of a tile, what lies beyond an edge is what the opposite one begins with."""
+        if self.tile is None:
+            return resize_to(image, photo.shape[2:])
+        times = photo.shape[3] // image.shape[3]
+        wider = F.pad(image, (MARGIN,) * 4, mode="circular")
+        larger = resize_to(wider, [times * side for side in wider.shape[2:]])
+        return larger[..., times * MARGIN : -times * MARGIN, times * MARGIN : -times * MARGIN].contiguous()
 
     def _first(self, photo: Image) -> Image:
         """Where the coarsest size begins: the photo, a model's painting of it, noise, grey, the painting, a file."""
@@ -240,36 +271,12 @@ class Job:
             start = picture_of(self.config.init, max_pixels=self.config.max_pixels).image
         return resize_to(start.to(photo), photo.shape[2:])
 
-    def _result(self, solution: Any, trace: "_Trace") -> Result:
+    def _result(self, solution: Any, trace: Trace) -> Result:
         photo = resize(self.photo.image.to(solution.image), self.size_px)
         pixels = color.after(self.config.colour, resize_to(solution.image, photo.shape[2:]), photo)
         alpha = None if self.photo.alpha is None else resize_to(self.photo.alpha.to(pixels), photo.shape[2:])
         rows = tuple(trace.rows)
         return Result(to_pil(pixels, alpha), pixels, solution.loss, solution.reason, len(rows), trace.seconds(), rows)
-
-
-class _Trace:
-    """Collects a row an evaluation; losses stay on the device until a size is done."""
-
-    def __init__(self) -> None:
-        self.rows: list[Row] = []
-        self._pending: list[tuple[Step, float]] = []
-        self._began = time.monotonic()
-
-    def seconds(self) -> float:
-        return time.monotonic() - self._began
-
-    def __call__(self, step: Step) -> None:
-        self._pending.append((replace(step, image=_NOTHING), self.seconds()))
-
-    def end_of_size(self) -> None:
-        for step, seconds in self._pending:
-            parts = {name: float(part) for name, part in step.parts.items()}
-            self.rows.append(Row(len(self.rows) + 1, step.size_px, seconds, float(step.loss), parts))
-        self._pending.clear()
-
-
-_NOTHING = torch.empty(0)  # a trace keeps no images
 
 
 def _precision(config: Config, styles: Sequence[Style], network: Network, layers: tuple[str, ...]) -> str:

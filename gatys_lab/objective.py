@@ -166,13 +166,16 @@ def style(
     return Objective(tuple(Term(group, layer, weight, fit, of=of) for layer, weight in _weights(layers).items()))
 
 
-def smoothness(kind: str = "l2") -> Objective:
-    """Total variation of the picture: mean squared (l2) or absolute (l1) difference of neighbours."""
+def smoothness(kind: str = "l2", *, around: bool = False) -> Objective:
+    """Total variation of the picture: mean squared (l2) or absolute (l1) difference of neighbours.
+
+    `around`: the last row and column are neighbours of the first.
+    """
     if kind not in ("l2", "l1"):
         raise ValueError(f"no total variation '{kind}'; there are l2, l1")
 
     def loss(x: Tensor) -> Tensor:
-        dx, dy = x.diff(dim=3), x.diff(dim=2)
+        dx, dy = (x.roll(-1, dim) - x if around else x.diff(dim=dim) for dim in (3, 2))
         if kind == "l2":
             return dx.square().mean() + dy.square().mean()
         return (dx.square() + EPS).sqrt().mean() + (dy.square() + EPS).sqrt().mean()

@@ -14,12 +14,12 @@ from gatys_lab.types import StyleLoss
 log = logging.getLogger(__name__)
 
 
-def objective_of(config: Config, styles: Sequence[Style]) -> Objective:
-    """The sum that a configuration asks for, of styles whose weights sum to 1.
+def objective_of(config: Config, styles: Sequence[Style], *, tile: bool = False) -> Objective:
+    """The sum that a configuration asks for, of styles whose weights sum to 1. `tile`: smooth across the edges, too.
 
     Style losses whose target carries the content (style-swap) get no content term when they are alone.
     """
-    wanted = [(style, _losses_of(style, config)) for style in styles]
+    wanted = [(style, losses_of(style, config)) for style in styles]
     alone = all(getattr(loss, "carries_content", False) for _, losses in wanted for loss, _ in losses.values())
     alone = alone and config.strength is None
     raw = config.content_weight is not None or config.style_weight is not None
@@ -48,13 +48,13 @@ def objective_of(config: Config, styles: Sequence[Style]) -> Objective:
         )
     tv = config.tv if config.tv is not None else 0.0 if raw else BALANCED_TV * min(odds, 1)
     if tv > 0:
-        terms.append(tv * smoothness(config.tv_kind))
+        terms.append(tv * smoothness(config.tv_kind, around=tile))
     return Objective(tuple(term for objective in terms for term in objective.terms if term.factor * term.share > 0))
 
 
 def needs_32_bits(config: Config, styles: Sequence[Style]) -> bool:
     """Whether a loss asks for 32 bits (style-swap does)."""
-    wanted = (_losses_of(style, config) for style in styles)
+    wanted = (losses_of(style, config) for style in styles)
     return any(getattr(loss, "needs_32_bits", False) for losses in wanted for loss, _ in losses.values())
 
 
@@ -72,7 +72,8 @@ def _usual_layers(loss: StyleLoss) -> dict[str, float]:
     return getattr(loss, "usual_layers", STYLE_LAYERS)
 
 
-def _losses_of(style: Style, config: Config) -> dict[str, tuple[StyleLoss, float]]:
+def losses_of(style: Style, config: Config) -> dict[str, tuple[StyleLoss, float]]:
+    """What a style is measured by, with weights, by name."""
     return _losses(config.style_loss if style.loss is None else style.loss)
 
 

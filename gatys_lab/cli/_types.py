@@ -75,6 +75,18 @@ class Region(click.ParamType):
         return (x, y), (u, v)
 
 
+class Size(click.ParamType):
+    """Width and height in pixels."""
+
+    name = "PX|WIDTHxHEIGHT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        sides = str(value).lower().split("x")
+        if not 1 <= len(sides) <= 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
+            self.fail(f"'{value}' is no size; wanted 512, or 640x384, in pixels", param, ctx)
+        return int(sides[0]), int(sides[-1])
+
+
 class Start(click.ParamType):
     """A word for where the picture begins, a model that paints the beginning, or a file (a picture, or a model)."""
 

@@ -5,6 +5,7 @@ average pooling), and a network may carry *heads*: 1x1 convolutions that are rea
 does not pass through (see lite.py).
 """
 
+import copy
 from collections.abc import Collection
 from itertools import pairwise
 
@@ -138,6 +139,18 @@ class VGG(nn.Module):
             elif step.startswith("pool"):
                 side, stride = side + stride, 2 * stride
         return side
+
+    def stride_px(self, layers: tuple[str, ...]) -> int:
+        """How far apart, in pixels, the cells of the deepest of these layers are."""
+        self.check(layers)
+        deepest = max(self.layers.index(layer) for layer in layers)
+        return 2 ** sum(step.startswith("pool") for step in self.steps[:deepest])
+
+    def around(self) -> "VGG":
+        """The same network for pictures that go on where they end: circular padding. The weights are shared."""
+        other = copy.copy(self)
+        other.padding = "circular"
+        return other
 
     def minimum_px(self, layers: tuple[str, ...]) -> int:
         """The smallest height or width of an image for which these layers can be computed."""
