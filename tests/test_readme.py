@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMPARING, VIDEO = ((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("comparing.md", "video.md"))
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.S)
-COMMAND = r"^    (?:pip install .* && )?(gatys-lab (?:stylize|fast|weights|train|compare|video) [^#\n]*)"
+COMMAND = r"^    (?:pip install .* && )?(gatys-lab (?:stylize|texture|fast|weights|train|compare|video) [^#\n]*)"
 COMMANDS = re.findall(COMMAND, README + COMPARING + VIDEO, re.M)
 
 
@@ -32,9 +32,9 @@ def test_the_commands_are_understood(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = shlex.split(command)[1:]
     for word in words:
-        if re.fullmatch(r"[\w/]+\.(jpg|png|pth|safetensors|mp4)", word):
-            Path(word).parent.mkdir(parents=True, exist_ok=True)
-            Path(word).touch()
+        if file := re.fullmatch(r"([\w/]+\.(?:jpg|png|pth|safetensors|mp4))(?::[\d.]+)?", word):  # painting.jpg:0.7, too
+            Path(file[1]).parent.mkdir(parents=True, exist_ok=True)
+            Path(file[1]).touch()
         elif word.endswith("/"):
             Path(word).mkdir(exist_ok=True)
     context = group.make_context("gatys-lab", list(words))
