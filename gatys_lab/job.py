@@ -20,8 +20,7 @@ from gatys_lab.masks import Kept
 from gatys_lab.models import FeedForward
 from gatys_lab.networks._vgg import VGG
 from gatys_lab.objective import Objective, balanced, steadiness
-from gatys_lab.recipe import needs_32_bits, objective_of
-from gatys_lab.specs import parse_name
+from gatys_lab.recipe import needs_32_bits, objective_of, optimizer_of
 from gatys_lab.styles import Source, Style, amounts, gather, placed, regions
 from gatys_lab.trace import Row, Trace
 from gatys_lab.types import Image, Network, Optimizer, Reason
@@ -76,8 +75,7 @@ def prepare(photo: Source, painting: Any, *, tile: bool = False, **options: Any)
     asked = {"padding": config.padding, "preprocessing": config.preprocessing}
     asked = {option: value for option, value in asked.items() if value is not None}
     network = catalog.load("networks", config.network, weights=config.weights, pooling=config.pooling, **asked)
-    method, settings = parse_name(config.optimizer)
-    optimizer, starter = catalog.load("optimizers", method, **settings), _starter(config.init)
+    optimizer, starter = optimizer_of(config), _starter(config.init)
     objective = objective_of(config, styles, tile=tile)
     precision = _precision(config, styles, network.to(device), objective.layers)
     network = network.to(devices.PRECISIONS[precision])

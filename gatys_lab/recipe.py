@@ -7,9 +7,9 @@ from typing import Any
 from gatys_lab import catalog
 from gatys_lab.config import BALANCED_TV, STYLE_LAYERS, Config
 from gatys_lab.objective import Objective, content, smoothness, style
-from gatys_lab.specs import LossSpec, parse_loss
+from gatys_lab.specs import LossSpec, parse_loss, parse_name
 from gatys_lab.styles import Losses, Style
-from gatys_lab.types import StyleLoss
+from gatys_lab.types import Optimizer, StyleLoss
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,12 @@ def objective_of(config: Config, styles: Sequence[Style], *, tile: bool = False)
     if tv > 0:
         terms.append(tv * smoothness(config.tv_kind, around=tile))
     return Objective(tuple(term for objective in terms for term in objective.terms if term.factor * term.share > 0))
+
+
+def optimizer_of(config: Config) -> Optimizer:
+    """The optimiser, with its options: "lbfgs,history=100"."""
+    name, options = parse_name(config.optimizer)
+    return catalog.load("optimizers", name, **options)
 
 
 def needs_32_bits(config: Config, styles: Sequence[Style]) -> bool:

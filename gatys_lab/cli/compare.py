@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,16 @@ import click
 from click.core import ParameterSource
 
 from gatys_lab import catalog
+from gatys_lab.cli._engine import POSITIVE
 from gatys_lab.cli._progress import Bar
 from gatys_lab.cli._types import FILE, OUTPUT, Parsed
 from gatys_lab.cli.stylize import command as stylize
+from gatys_lab.config import DEFAULTS, Config
 from gatys_lab.specs import parse_grid, parse_loss, parse_mixture, parse_point
 
-OTHERS = ("content", "style", "out", "style_loss", "content_weight", "style_weight", "quiet", "debug", "version")
-SHARED = [option for option in stylize.params if option.name not in OTHERS]  # what is the same for all
+OTHERS = ("style_loss", "style_scale", "content_weight", "style_weight")  # that it has in another form, or not at all
+KNOWN = {field.name for field in fields(Config)}.difference(OTHERS)
+SHARED = [option for option in stylize.params if option.name in KNOWN]  # what is the same for all
 
 
 @click.command(short_help="Paint in several ways and score each by every style loss.")
@@ -35,6 +39,8 @@ SHARED = [option for option in stylize.params if option.name not in OTHERS]  # w
 @click.option("--grid", "grids", type=Parsed("KEY=VALUE,...", parse_grid), multiple=True,
               help="Vary balance, tv, layers (relu1_1,relu1_1+relu2_1), optimizer, network, ..., or an option of the "
                    "losses (sigma, degree, ...); two make a table.")  # fmt: skip
+@click.option("--style-scale", type=POSITIVE, default=DEFAULTS.style_scale, show_default=True,
+              help="The styles' longest side over the result's.")  # fmt: skip
 @click.option("--judge", help="The network that scores: lite, vgg16, vgg19.  [default: the one that paints]")
 @click.option("--zoom", type=Parsed("X,Y", parse_point), multiple=True,
               help="What is magnified, up to two points, such as 0.5,0.2.  [default: where the detail is]")  # fmt: skip

@@ -23,7 +23,7 @@ from gatys_lab.images import Picture, as_image, read, resize, to_pil
 from gatys_lab.job import Job, Row, prepare
 from gatys_lab.models import FeedForward
 from gatys_lab.models._base import fingerprint
-from gatys_lab.recipe import objective_of
+from gatys_lab.recipe import objective_of, optimizer_of
 from gatys_lab.specs import Grid, LossSpec, parse_grid, parse_loss, parse_mixture
 from gatys_lab.styles import Source, gather
 from gatys_lab.types import Network, StyleLoss
@@ -101,7 +101,7 @@ class _Workshop:
             self._jobs[loaded] = prepare(photo, painting, **options)
         config = replace(DEFAULTS, **options)
         styles = gather(painting, config.max_pixels)
-        optimizer, objective = catalog.load("optimizers", config.optimizer), objective_of(config, styles)
+        optimizer, objective = optimizer_of(config), objective_of(config, styles)
         job = replace(
             self._jobs[loaded], config=config, photo=photo, styles=styles, optimizer=optimizer, objective=objective
         )

@@ -16,10 +16,25 @@ from typing import Any
 import torch
 from PIL import Image as Pillow
 
-from gatys_lab import engine, fast, images, job, losses, models, networks, objective, optimizers
+from gatys_lab import (
+    color,
+    engine,
+    fast,
+    images,
+    job,
+    losses,
+    masks,
+    models,
+    networks,
+    objective,
+    optimizers,
+    recipe,
+    styles,
+)
 from gatys_lab.files import write_whole
 from gatys_lab.images import Picture
 
+PAINTING = (color, engine, fast, images, job, masks, objective, recipe, styles)  # and the folders, whole
 CURVE = ("evaluation", "size_px", "seconds", "total", "parts")
 
 
@@ -107,5 +122,5 @@ def _code() -> str:
     """The sources that paint: a changed loss paints anew."""
     rooms = [Path(inspect.getfile(room)) for room in (losses, models, networks, optimizers)]
     files = [file for room in rooms for file in sorted(room.parent.glob("*.py"))]
-    files += [Path(inspect.getfile(module)) for module in (engine, fast, images, job, objective)]
+    files += [Path(inspect.getfile(module)) for module in PAINTING]
     return _sha(*(file.read_bytes() for file in files))
