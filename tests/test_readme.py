@@ -32,7 +32,9 @@ def test_the_commands_are_understood(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = shlex.split(command)[1:]
     for word in words:
-        if file := re.fullmatch(r"([\w/]+\.(?:jpg|png|pth|safetensors|mp4))(?::[\d.]+)?", word):  # painting.jpg:0.7, too
+        if file := re.fullmatch(
+            r"([\w/]+\.(?:jpg|png|pth|safetensors|mp4))(?::[\d.]+)?", word
+        ):  # painting.jpg:0.7, too
             Path(file[1]).parent.mkdir(parents=True, exist_ok=True)
             Path(file[1]).touch()
         elif word.endswith("/"):
