@@ -1,6 +1,5 @@
 """lbfgs against the two-loop recursion and the Wolfe conditions; what goes wrong, and how it goes on."""
 
-from collections.abc import Iterator
 from math import inf, isfinite
 from typing import Any
 
@@ -25,15 +24,7 @@ from torch import Tensor
 from gatys_lab.optimizers import _history, _linesearch, lbfgs
 
 DTYPES = (torch.float32, torch.float64)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Two threads on vectors this small wait for each other more than they work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def two_loops(pairs: list[tuple[Tensor, Tensor]], gradient: Tensor, scale: float) -> Tensor:

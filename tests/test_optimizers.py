@@ -1,7 +1,6 @@
 """What every optimiser has in common, over the whole folder; lbfgs against scipy's L-BFGS-B; that, and Adam."""
 
 import copy
-from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from math import inf
 from statistics import median
@@ -17,15 +16,7 @@ from gatys_lab.optimizers import adam, lbfgs, lbfgsb
 
 NAMES = catalog.names("optimizers")
 DTYPES = (torch.float32, torch.float64)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Two threads on vectors this small wait for each other more than they work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # ---- every optimiser
