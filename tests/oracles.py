@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import scipy.linalg
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -63,6 +64,39 @@ def mean_squared_distance(x: Array, y: Array) -> float:
     """Over the pairs (x, x'), (y, y'), (x, y) and (x', y'), as the four terms of an MMD have them."""
     means = [np.mean([((a - b) ** 2).sum() for a in u for b in v]) for u, v in ((x, x), (y, y), (x, y), (x, y))]
     return float(np.mean(means))
+
+
+def squared_wasserstein(u: Array, p: Array, v: Array, q: Array) -> float:
+    """Of numbers (P,) and (Q,): heaps of earth, carried from the left to the right, as much at a time as fits."""
+    ours, theirs = sorted(zip(u, p, strict=True)), sorted(zip(v, q, strict=True))
+    (a, here), (b, there) = ours.pop(0), theirs.pop(0)
+    total = 0.0
+    while True:
+        carried = min(here, there)
+        total, here, there = total + carried * (a - b) ** 2, here - carried, there - carried
+        if here <= 1e-15:
+            if not ours:
+                return total
+            a, here = ours.pop(0)
+        if there <= 1e-15:
+            if not theirs:
+                return total
+            b, there = theirs.pop(0)
+
+
+def sliced_wasserstein(x: Array, p: Array, y: Array, q: Array, axes: Array) -> float:
+    return float(np.mean([squared_wasserstein(x @ axis, p, y @ axis, q) for axis in axes]))
+
+
+def gaussian_wasserstein(x: Array, p: Array, y: Array, q: Array) -> float:
+    def moments(v: Array, w: Array) -> tuple[Array, Array]:
+        mu = w @ v
+        return mu, gram(v - mu, w) + 1e-5 * np.eye(v.shape[1])
+
+    (mu_x, a), (mu_y, b) = moments(x, p), moments(y, q)
+    root = scipy.linalg.sqrtm(b)
+    overlap = np.trace(scipy.linalg.sqrtm(root @ a @ root).real)
+    return float(((mu_x - mu_y) ** 2).sum() + np.trace(a) + np.trace(b) - 2 * overlap)
 
 
 def style_swap(content: Array, style: Array, patch: int, stride: int, mask: Array | None = None) -> Array:

@@ -8,7 +8,10 @@ from gatys_lab.errors import UnknownName
 
 
 def test_names_are_the_files_as_the_user_types_them():
-    assert catalog.names("losses") == ("bn", "gram", "mmd-gaussian", "mmd-linear", "mmd-poly", "style-swap")
+    assert catalog.names("losses") == (
+        *("bn", "gaussian-wasserstein", "gram", "histogram", "mmd-gaussian", "mmd-linear", "mmd-poly"),
+        *("sliced-wasserstein", "style-swap"),
+    )
     assert catalog.names("networks") == ("lite", "vgg16", "vgg19")
     assert catalog.names("optimizers") == ("adam", "lbfgs", "lbfgsb")
 
@@ -19,7 +22,7 @@ def test_listing_imports_no_torch():
 
 
 def test_an_unknown_name_is_told_what_there_is():
-    with pytest.raises(UnknownName, match="no style loss 'grem'; there are bn, gram"):
+    with pytest.raises(UnknownName, match="no style loss 'grem'; there are bn, gaussian-wasserstein, gram"):
         catalog.load("losses", "grem")
 
 
