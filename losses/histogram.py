@@ -1,10 +1,11 @@
 """The histogram loss: every channel's own distribution, whatever the others do.
 
-Risser et al. 2017, "Stable and controllable neural texture synthesis and style transfer using histogram losses", section
-4.2: each channel is remapped so that its histogram becomes the style's, and the squared distance to the remapped channel
-is minimised, the remapping taken as constant. The paper adds it to the Gram loss, at relu1_1 and relu4_1. Differs:
-histograms have no bins, but as many steps as positions; what no remapping can reach is counted, so that the value is the
-squared 2-Wasserstein distance of each channel (with the same gradient); it is a mean, not a sum.
+Risser et al. 2017, "Stable and controllable neural texture synthesis and style transfer using histogram losses": each
+channel is remapped so that its histogram becomes the style's, and the squared distance to the remapped channel is
+minimised, the remapping taken as constant. The paper adds it to the Gram loss (`--style-loss gram --style-loss
+histogram`). Differs: histograms have no bins, but as many steps as there are positions; what no remapping can reach is
+counted, so that the value is the squared 2-Wasserstein distance of each channel, with the same gradient; it is a mean,
+not a sum.
 
 >>> import torch
 >>> style, content = torch.rand(1, 8, 12, 10), torch.rand(1, 8, 9, 7)

@@ -1,10 +1,16 @@
 """The sliced Wasserstein distance: whole distributions of features, as they look from many directions.
 
-Heitz et al. 2021, "A sliced Wasserstein loss for neural texture synthesis", section 3: features are projected on random
-directions, as many as there are channels; along each, sorted projections are compared with the style's sorted
-projections. Differs: the directions are drawn once, as L-BFGS needs, where the paper draws them at every evaluation, and
-stand at right angles, N by N: a shift by v is seen as |v|^2 / N exactly. Pictures of other sizes are compared by
-quantiles, where the paper repeats positions; equal features go the same way.
+Heitz et al. 2021, "A sliced Wasserstein loss for neural texture synthesis": features are projected on random directions,
+as many as there are channels; along each, the sorted projections are compared with the style's. Differs: the directions
+are drawn once, as L-BFGS needs, where the paper draws them at every evaluation, and stand at right angles, N by N: a
+shift by v is seen as |v|^2 / N exactly. Pictures of other sizes are compared by quantiles, where the paper repeats
+positions; equal features go the same way. Measured on lite (astronaut + noise against strokes.png, 160 px): the cosine
+to the gradient of 16 N other directions, at the features / at the pixels, and the time of value and gradient (one thread):
+
+                 relu1_1, N = 20     relu2_1, N = 48     relu3_1, N = 80     relu4_1, N = 160
+    D = N / 2    .73 / .89  28 ms    .64 / .94  20 ms    .70 / .89   9 ms    .68 / .92   3 ms
+    D = N        .91 / .98  59 ms    .92 / .99  34 ms    .90 / .98  13 ms    .92 / .99  10 ms
+    D = 2 N      .95 / .99 109 ms    .96 / 1.0  61 ms    .95 / .99  20 ms    .96 / 1.0  13 ms
 
 >>> import torch
 >>> style, content = torch.rand(1, 8, 12, 10), torch.rand(1, 8, 9, 7)

@@ -1,4 +1,4 @@
-"""The losses that measure transport (sliced, of each channel, of Gaussians) against slow oracles and their identities."""
+"""The losses that measure transport (sliced, by channel, of Gaussians) against slow oracles and their identities."""
 
 import oracles
 import pytest
