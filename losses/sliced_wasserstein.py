@@ -1,11 +1,12 @@
 """The sliced Wasserstein distance: whole distributions of features, as they look from many directions.
 
-Heitz et al. 2021, "A sliced Wasserstein loss for neural texture synthesis": features are projected on random directions,
-as many as there are channels; along each, the sorted projections are compared with the style's. Differs: the directions
-are drawn once, as L-BFGS needs, where the paper draws them at every evaluation, and stand at right angles, N by N: a
-shift by v is seen as |v|^2 / N exactly. Pictures of other sizes are compared by quantiles, where the paper repeats
-positions; equal features go the same way. Measured on lite (astronaut + noise against strokes.png, 160 px): the cosine
-to the gradient of 16 N other directions, at the features / at the pixels, and the time of value and gradient (one thread):
+Heitz et al. 2021, "A sliced Wasserstein loss for neural texture synthesis": features are projected on random
+directions, as many as there are channels; along each, the sorted projections are compared with the style's. Differs:
+the directions are drawn once, as L-BFGS needs, where the paper draws them at every evaluation, and stand at right
+angles, N by N: a shift by v is seen as |v|^2 / N exactly. Pictures of other sizes are compared by quantiles, where the
+paper repeats positions; equal features go the same way. Measured on lite (astronaut + noise against strokes.png, 160
+px): the cosine to the gradient of 16 N other directions, at the features / at the pixels, and the time of one
+evaluation of the loss alone, value and gradient (one CPU thread):
 
                  relu1_1, N = 20     relu2_1, N = 48     relu3_1, N = 80     relu4_1, N = 160
     D = N / 2    .73 / .89  28 ms    .64 / .94  20 ms    .70 / .89   9 ms    .68 / .92   3 ms

@@ -1,14 +1,8 @@
 """Style swap: every patch of the content's features becomes the style's most similar patch; the result is the target.
 
 Chen & Schmidt 2016, eq. 1 and 2. Similar means the largest normalised cross-correlation; overlapping patches are
-averaged. Differs: the score of two patches is the sum, over their cells, of inner products of cells, so one product of
-all cells serves every patch (9 times fewer multiplications at 3 x 3), and it is taken a tile of the content at a time,
-so that memory grows with the number of positions, not with its square. Where 16-bit products are fast, whole patches
-are compared in them, and the best four in 32 bits. The distance is a mean, not a sum. Patches
-that would hang over the border when the stride does not fit are moved inside, so that every cell is covered.
-
-`candidates=N` searches N style patches instead of all: k-means (of patches of length 1, projected at random to
-`NUMBERS`) groups them, and the patch nearest to each centre stands for its group. How far they are apart is logged.
+averaged. Differs: the search is exact but cheaper (`_patches`), and the distance is a mean, not a sum.
+`candidates=N` searches N style patches instead of all.
 
 >>> import torch
 >>> style, content = torch.rand(1, 8, 12, 10), torch.rand(1, 8, 9, 7)
@@ -20,23 +14,13 @@ that would hang over the border when the stride does not fit are moved inside, s
 True
 """
 
-import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from gatys_lab.losses import _moments, _options
-from gatys_lab.losses._search import quick, shortlist
-from gatys_lab.losses._thinning import stand_ins
-
-log = logging.getLogger(__name__)
-NUMBERS, SAMPLE, CHUNK = 128, 32, 4096  # that a patch is grouped by; patches looked at a candidate; and at a time
-TILE = 1024  # content patches that are sought at a time in 16 bits
-TILE_BYTES = 64 << 20  # of inner products of cells; about three such tiles live at once
+from gatys_lab.losses import _moments
+from gatys_lab.losses._patches import Patches, checked, one_by_one
 
 
 @dataclass(frozen=True)
@@ -56,18 +40,12 @@ class StyleSwap:
 
         Raises ValueError if there is none.
         """
-        for name, features in (("style", style), ("content", content)):
-            self._check_size(name, features)
-        c, s = (_cells(features.detach()) for features in (content, style))
-        chosen = self._candidates(s, weights, style)
-        few = self.candidates is not None and self.candidates < int(chosen.sum())
-        if few:
-            best = self._matches_few(c, s, self._thin(s, chosen))
-        elif c.dtype == torch.float32 and quick(c.device):
-            best = self._matches_in_16_bits(c, s, chosen)
-        else:
-            best = self._matches(c, s, chosen)
-        return self._rebuild(c, s, best).permute(2, 0, 1)[None]
+        patches = Patches(self.patch, self.stride)
+        searched = patches.style(style.detach(), weights, self.candidates)
+        patches.check_size("content", content)
+        cells = one_by_one(content.detach())[0]
+        swapped = patches.rebuild(cells, searched.cells, patches.matches(cells, searched)).cells
+        return swapped.view_as(cells).permute(2, 0, 1)[None]
 
     def __call__(self, features: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
         if features.shape[1:] != target.shape[1:]:
@@ -76,165 +54,10 @@ class StyleSwap:
         x, p = _moments.positions(features), _moments.normalised(weights, features)
         return _moments.mean((x - _moments.positions(target)).square(), p).mean()
 
-    def _check_size(self, name: str, features: Tensor) -> None:
-        h, w = features.shape[-2:]
-        if min(h, w) < self.patch:
-            wanted = f"patches of {self.patch} x {self.patch}"
-            remedy = "choose a larger size, a shallower layer or a smaller patch"
-            raise ValueError(f"the {name}'s features have {h} x {w} cells, too few for {wanted}; {remedy}")
-
-    def _starts(self, size: int) -> Tensor:
-        """Where patches begin along a side: every `stride` cells, and at the last place that fits."""
-        return torch.tensor(sorted({*range(0, size - self.patch + 1, self.stride), size - self.patch}))
-
-    def _places(self, features: Tensor) -> Tensor:
-        """The first cells (n,) of all patches of features (h, w, C), row by row."""
-        h, w = features.shape[:2]
-        return (self._starts(h)[:, None] * w + self._starts(w)).flatten().to(features.device)
-
-    def _candidates(self, style: Tensor, weights: Tensor | None, features: Tensor) -> Tensor:
-        """Which style patches may be chosen, by their first cell (h - patch + 1, w - patch + 1), bool."""
-        (h, w), n = style.shape[:2], self.patch - 1
-        chosen = torch.zeros(h - n, w - n, dtype=torch.bool, device=style.device)
-        chosen[self._starts(h)[:, None], self._starts(w)] = True
-        p = _moments.normalised(weights, features)
-        if p is not None:
-            inside = (p > 0) & (p >= p.max() / 2)
-            chosen &= -F.max_pool2d(-inside.to(p.dtype).view(1, h, w), self.patch, 1)[0] > 0
-        if not chosen.any():
-            left = f"no patch of {self.patch} x {self.patch} in {h} x {w} cells"
-            raise ValueError(f"the style's mask leaves {left}; choose a larger region, a shallower layer or patch=1")
-        return chosen
-
-    def _thin(self, style: Tensor, chosen: Tensor) -> Tensor:
-        """Of the chosen patches, the first cells (n,) of those that stand for all: at most `candidates`."""
-        assert self.candidates is not None
-        generator, first = torch.Generator().manual_seed(0), _firsts(chosen, style)
-        sample = torch.randperm(len(first), generator=generator)[: SAMPLE * self.candidates].sort().values
-        first = first[sample.to(first.device)]
-        axes = torch.randn(style.shape[2] * self.patch**2, NUMBERS, generator=generator).to(style)
-        points = torch.cat([F.normalize(self._patches(style, part), dim=1) @ axes for part in first.split(CHUNK)])
-        kept, error = stand_ins(F.normalize(points, dim=1), self.candidates)
-        log.info("style-swap: %d of %d style patches, %.2f apart", len(kept), int(chosen.sum()), error)
-        return first[kept]
-
-    def _matches_few(self, content: Tensor, style: Tensor, first: Tensor) -> Tensor:
-        """As `_matches`, among the style patches that begin at these cells (n,)."""
-        (height, width), channels = content.shape[:2], content.shape[2]
-        patches = F.normalize(self._patches(style, first), dim=1)  # (n, patch * patch * C)
-        kernels = patches.view(len(first), self.patch, self.patch, channels).permute(0, 3, 1, 2)
-        image, n = content.permute(2, 0, 1)[None], self.patch - 1
-        rows = max(1, TILE_BYTES // (len(first) * width * content.element_size()))
-        best = [F.conv2d(image[:, :, top : top + rows + n], kernels)[0].argmax(0) for top in range(0, height - n, rows)]
-        return first[torch.cat(best)[self._starts(height)][:, self._starts(width)]]
-
-    def _matches_in_16_bits(self, content: Tensor, style: Tensor, chosen: Tensor) -> Tensor:
-        """As `_matches`: a patch's best few are sought in bfloat16, and decided among in 32 bits."""
-        first = _firsts(chosen, style)
-        energy = F.avg_pool2d(style.square().sum(2)[None], self.patch, 1, divisor_override=1)[0][chosen]
-        scale = energy.clamp(min=torch.finfo(energy.dtype).tiny).rsqrt()  # (m,)
-        rough, rough_style = content.bfloat16(), style.bfloat16()
-
-        def keys(part: Tensor) -> Tensor:
-            return self._patches(rough_style, first[part]) * scale[part, None].bfloat16()
-
-        every = torch.arange(len(first), device=first.device)
-        middle = keys(every[:: max(1, len(every) // 1024)]).float().mean(0).bfloat16()  # what all products share
-        queries = self._places(content)
-        values, indices = [], []
-        for part in every.split(16 * TILE):
-            those = keys(part) - middle
-            lists = [shortlist(self._patches(rough, tile), those) for tile in queries.split(TILE)]
-            values.append(torch.cat([v for v, _ in lists]))
-            indices.append(part[0] + torch.cat([i for _, i in lists]))
-        top = torch.cat(values, 1).topk(values[0].shape[1], 1).indices
-        few = torch.cat(indices, 1).gather(1, top)  # (queries, k)
-        best = [
-            self._decide(content, style, *pair, first, scale)
-            for pair in zip(queries.split(TILE), few.split(TILE), strict=True)
-        ]
-        return torch.cat(best).view(len(self._starts(len(content))), -1)
-
-    def _decide(
-        self, content: Tensor, style: Tensor, queries: Tensor, few: Tensor, first: Tensor, scale: Tensor
-    ) -> Tensor:
-        """The first cells (n,) of the best among the style patches `few` (n, k) for content patches (n,)."""
-        patches = self._patches(style, first[few.flatten()]).view(*few.shape, -1)
-        scores = (patches @ self._patches(content, queries)[:, :, None])[..., 0] * scale[few]
-        return first[few.gather(1, scores.argmax(1, keepdim=True))[:, 0]]
-
-    def _patches(self, features: Tensor, first: Tensor) -> Tensor:
-        """Patches (n, patch * patch * C) of features (h, w, C) by their first cells (n,)."""
-        cells = torch.arange(self.patch, device=features.device)
-        offsets = (cells[:, None] * features.shape[1] + cells).flatten()
-        return features.flatten(0, 1)[first[:, None] + offsets].flatten(1)
-
-    def _matches(self, content: Tensor, style: Tensor, candidates: Tensor) -> Tensor:
-        """Each content patch's best match (rows, columns), as the index of its first cell in the style."""
-        (height, width), (h, w), n = content.shape[:2], style.shape[:2], self.patch - 1
-        energy = F.avg_pool2d(style.square().sum(2)[None], self.patch, 1)[0]
-        scale = energy.clamp(min=torch.finfo(energy.dtype).tiny).rsqrt()  # a dead patch scores 0
-        best = torch.empty(height - n, width - n, dtype=torch.long, device=content.device)
-        for rows, columns in self._tiles(height - n, width - n, h * w * style.element_size()):
-            scores = self._scores(content[rows.start : rows.stop + n, columns.start : columns.stop + n], style)
-            scores = scores.mul_(scale).masked_fill_(~candidates, -torch.inf)
-            best[rows, columns] = scores.flatten(2).argmax(2)
-        best = best[self._starts(height)][:, self._starts(width)]
-        return best // (w - n) * w + best % (w - n)
-
-    def _scores(self, content: Tensor, style: Tensor) -> Tensor:
-        """Inner products (rows, columns, h - patch + 1, w - patch + 1) of the patches of a tile and of the style."""
-        products = (content.flatten(0, 1) @ style.flatten(0, 1).T).view(*content.shape[:2], *style.shape[:2])
-        return self._slide(self._slide(products, 1, 3), 0, 2)
-
-    def _slide(self, products: Tensor, content_dim: int, style_dim: int) -> Tensor:
-        """The sum of products[.. i + d .. j + d ..] over the cells d of a patch along one side."""
-        sizes = [products.shape[dim] - self.patch + 1 for dim in (content_dim, style_dim)]
-        shifted = (products.narrow(content_dim, d, sizes[0]).narrow(style_dim, d, sizes[1]) for d in range(self.patch))
-        total = next(shifted).clone(memory_format=torch.contiguous_format)
-        for part in shifted:
-            total += part
-        return total
-
-    def _tiles(self, height: int, width: int, cell_bytes: int) -> Iterator[tuple[slice, slice]]:
-        """Whole rows of patches if they fit into TILE_BYTES with the cells that they share, else parts of one row."""
-        cells, n = TILE_BYTES // cell_bytes, self.patch - 1
-        rows = max(1, cells // (width + n) - n)
-        columns = min(width, max(1, cells // (rows + n) - n))
-        for top in range(0, height, rows):
-            for left in range(0, width, columns):
-                yield slice(top, min(top + rows, height)), slice(left, min(left + columns, width))
-
-    def _rebuild(self, content: Tensor, style: Tensor, best: Tensor) -> Tensor:
-        """The content (H, W, C) from style patches, averaged where they overlap."""
-        (height, width, channels), w = content.shape, style.shape[1]
-        first = self._places(content)
-        total, count = content.new_zeros(height * width, channels), content.new_zeros(height * width, 1)
-        for dy in range(self.patch):
-            for dx in range(self.patch):
-                at = first + (dy * width + dx)
-                total[at] += style.flatten(0, 1)[best.flatten() + (dy * w + dx)]
-                count[at] += 1
-        return (total / count).view_as(content)
-
 
 def build(patch: int = 3, stride: int = 1, candidates: int | None = None) -> StyleSwap:
     """`patch` and `stride` in cells; `candidates`: search so many style patches instead of all.
 
     Raises ValueError if a stride would leave cells between patches.
     """
-    patch, stride = _options.whole("patch", patch, 1), _options.whole("stride", stride, 1)
-    if stride > patch:
-        raise ValueError(f"stride={stride} leaves gaps between patches of {patch}; wanted at most {patch}")
-    return StyleSwap(patch, stride, None if candidates is None else _options.whole("candidates", candidates, 1))
-
-
-def _firsts(chosen: Tensor, style: Tensor) -> Tensor:
-    """The first cells (n,) of the chosen patches (rows, columns) of a style (h, w, C)."""
-    rows, columns = chosen.nonzero(as_tuple=True)
-    return rows * style.shape[1] + columns
-
-
-def _cells(features: Tensor) -> Tensor:
-    """Features (1, C, h, w) as (h, w, C)."""
-    return _moments.positions(features)[0].view(*features.shape[-2:], -1)
+    return StyleSwap(*checked(patch, stride, candidates))

@@ -22,6 +22,7 @@ SMOOTH = {  # every loss and estimator, by name and options
     "unbiased": ("mmd-gaussian", {"estimator": "exact", "unbiased": True}),
     "bn": ("bn", {}),
     "swap": ("style-swap", {"patch": 2}),
+    "mrf": ("mrf", {"patch": 2}),
     "sliced": ("sliced-wasserstein", {"directions": 5}),
     "bures": ("gaussian-wasserstein", {}),
     "histogram": ("histogram", {}),

@@ -120,3 +120,23 @@ def style_swap(content: Array, style: Array, patch: int, stride: int, mask: Arra
             cut(total, y, x)[...] += cut(style, *places[int(np.argmax(scores))])
             cut(count, y, x)[...] += 1
     return total / count
+
+
+def mrf(content: Array, style: Array, patch: int, stride: int, weights: Array, mask: Array) -> float:
+    """Content (C, H, W), weights (H, W), and of style (C, h, w) the patches within a mask: one patch at a time."""
+
+    def cut(picture: Array, place: tuple[int, int]) -> Array:
+        return picture[..., place[0] : place[0] + patch, place[1] : place[1] + patch]
+
+    def places(picture: Array) -> list[tuple[int, int]]:
+        ends = [size - patch for size in picture.shape[1:]]
+        rows, columns = (sorted({*range(0, end + 1, stride), end}) for end in ends)
+        return [(y, x) for y in rows for x in columns]
+
+    allowed = [cut(style, place) for place in places(style) if (cut(mask, place) > 0).all()]
+    total, whole = 0.0, 0.0
+    for place in places(content):
+        own, weight = cut(content, place), float(cut(weights, place).min())
+        best = max(allowed, key=lambda other: float((own * other).sum() / np.linalg.norm(other)))
+        total, whole = total + weight * float(((own - best) ** 2).mean()), whole + weight
+    return total / whole

@@ -10,7 +10,7 @@ from gatys_lab.errors import UnknownName
 def test_names_are_the_files_as_the_user_types_them():
     assert catalog.names("losses") == (
         *("bn", "gaussian-wasserstein", "gram", "histogram", "mmd-gaussian", "mmd-linear", "mmd-poly"),
-        *("sliced-wasserstein", "style-swap"),
+        *("mrf", "sliced-wasserstein", "style-swap"),
     )
     assert catalog.names("networks") == ("lite", "vgg16", "vgg19")
     assert catalog.names("optimizers") == ("adam", "lbfgs", "lbfgsb")

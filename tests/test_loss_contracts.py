@@ -16,6 +16,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in 
     "mmd-gaussian exact": ("mmd-gaussian", {"estimator": "exact"}),
     "mmd-gaussian unbiased": ("mmd-gaussian", {"estimator": "exact", "unbiased": True}),
     "style-swap patch 1": ("style-swap", {"patch": 1}),
+    "mrf patch 1": ("mrf", {"patch": 1}),
 }
 ROUNDING = {"gaussian-wasserstein": 1e-9}  # it takes roots of eigenvalues
 FLAT = {"black": 0.0, "white": 1.0, "constant": 7.3}
@@ -46,6 +47,8 @@ def value_and_gradient(
 @every_loss
 def test_zero_at_the_style_itself_and_positive_elsewhere(label: str) -> None:
     style, content = pair()
+    if label == "mrf patch 1":  # where every channel is dead, a patch correlates with none
+        style[:, 0] += 0.1
     loss = build(label)
     target = loss.fit(style, content)
     goal = target if label.startswith("style-swap") else style  # its target carries the content
@@ -73,7 +76,7 @@ def test_finite_at_flat_pictures(label: str, style_level: str, level: str, dtype
 
 @every_loss
 def test_the_same_value_for_the_same_features_tiled(label: str) -> None:
-    if label in SIGNED or label == "style-swap":  # estimates; patches across a seam are new ones ("patch 1" has none)
+    if label in (*SIGNED, "style-swap", "mrf"):  # estimates; patches across a seam are new ones ("patch 1" has none)
         pytest.skip("not a function of the positions as a set")
     style, content = pair()
     loss = build(label)
@@ -162,7 +165,7 @@ def test_an_empty_mask_asks_for_nothing(label: str) -> None:
 def test_an_empty_mask_of_the_style_gives_no_nan(label: str) -> None:
     style, content = pair()
     loss = build(label)
-    if label.startswith("style-swap"):
+    if label.startswith(("style-swap", "mrf")):
         with pytest.raises(ValueError, match="mask leaves no patch"):
             loss.fit(style, content, torch.zeros_like(style[:, :1]))
         return
@@ -173,7 +176,7 @@ def test_an_empty_mask_of_the_style_gives_no_nan(label: str) -> None:
 
 @every_loss
 def test_a_mask_on_one_cell(label: str) -> None:
-    if label == "style-swap":
+    if label in ("style-swap", "mrf"):
         pytest.skip("one cell is no patch")
     style, content = pair()
     masks = [torch.zeros_like(t[:, :1]) for t in (style, content)]

@@ -6,14 +6,14 @@ import pytest
 import torch
 from loss_cases import Largest, features
 
-from gatys_lab.losses import style_swap
+from gatys_lab.losses import _patches, style_swap
 
 
 @pytest.mark.parametrize(("patch", "stride"), [(1, 1), (2, 1), (3, 1), (3, 2), (3, 3)])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("tile_bytes", [1, 5_000, 1 << 20])  # one patch, a row or two, the whole content at a time
 def test_style_swap_against_the_loop(monkeypatch, patch: int, stride: int, masked: bool, tile_bytes: int) -> None:
-    monkeypatch.setattr(style_swap, "TILE_BYTES", tile_bytes)
+    monkeypatch.setattr(_patches, "TILE_BYTES", tile_bytes)
     content, style = features(4, 7, 6, seed=2) - 0.3, features(4, 6, 8, seed=3) - 0.3  # as heads have them: signed
     mask = torch.ones(1, 1, 6, 8, dtype=torch.float64)
     mask[..., :2, 1:] = 0
@@ -51,9 +51,9 @@ def test_swap_survives_dead_patches() -> None:
 
 @pytest.mark.parametrize("in_16_bits", [False, True])
 def test_style_swap_never_holds_all_pairs(monkeypatch, in_16_bits: bool) -> None:
-    monkeypatch.setattr(style_swap, "TILE_BYTES", 1 << 20)
-    monkeypatch.setattr(style_swap, "TILE", 64)
-    monkeypatch.setattr(style_swap, "quick", lambda device: in_16_bits)
+    monkeypatch.setattr(_patches, "TILE_BYTES", 1 << 20)
+    monkeypatch.setattr(_patches, "TILE", 64)
+    monkeypatch.setattr(_patches, "quick", lambda device: in_16_bits)
     content, style = torch.rand(1, 3, 40, 50), torch.rand(1, 3, 60, 40)
     with Largest() as largest:
         style_swap.build().fit(style, content)
@@ -123,14 +123,14 @@ def test_candidates_respect_the_mask() -> None:
 @pytest.mark.parametrize(("patch", "stride"), [(1, 1), (3, 1), (3, 2)])
 @pytest.mark.parametrize("masked", [False, True])
 def test_what_is_sought_in_16_bits_is_decided_in_32(monkeypatch, patch: int, stride: int, masked: bool) -> None:
-    monkeypatch.setattr(style_swap, "TILE", 37)  # several tiles, and several parts of the style
+    monkeypatch.setattr(_patches, "TILE", 37)  # several tiles, and several parts of the style
     content, style = (torch.relu(features(16, *size, seed=i).float()) for i, size in ((2, (17, 22)), (3, (30, 31))))
     chosen = torch.rand(30 - patch + 1, 31 - patch + 1, generator=torch.Generator().manual_seed(0)) < 0.7
     chosen = chosen if masked else torch.ones_like(chosen)
-    swap = style_swap.build(patch, stride)
-    c, s = (style_swap._cells(f) for f in (content, style))
+    swap = _patches.Patches(patch, stride)
+    c, s = (_patches.one_by_one(f)[0] for f in (content, style))
     found, wanted = swap._matches_in_16_bits(c, s, chosen), swap._matches(c, s, chosen)
     assert found.shape == wanted.shape and (found == wanted).float().mean() > 0.98
     assert chosen[found // 31, found % 31].all()
-    scores = [swap._rebuild(c, s, best).sub(c).square().mean() for best in (found, wanted)]
+    scores = [swap.rebuild(c, s, best).cells.sub(c.flatten(0, 1)).square().mean() for best in (found, wanted)]
     torch.testing.assert_close(*scores, rtol=1e-2, atol=0)
