@@ -58,8 +58,9 @@ class Patches:
         self.check_size("style", style)
         cells = one_by_one(style)[0]
         chosen = self._candidates(cells, weights, style)
-        few = candidates is not None and candidates < int(chosen.sum())
-        return Style(cells, chosen, self._thin(cells, chosen, candidates) if few else None)
+        if candidates is None or candidates >= int(chosen.sum()):
+            return Style(cells, chosen, None)
+        return Style(cells, chosen, self._thin(cells, chosen, candidates))
 
     def matches(self, content: Tensor, style: Style) -> Tensor:
         """The best match (rows, columns) of each patch of the content (H, W, C), by its first cell in the style."""
