@@ -13,6 +13,7 @@ from gatys_lab.compare import _run, _store, compare
 from gatys_lab.compare._judge import METRICS, Judge, judges
 from gatys_lab.compare._plan import plan
 from gatys_lab.compare._store import Painted, Store
+from gatys_lab.config import COMPARED
 from gatys_lab.errors import UnknownName
 from gatys_lab.images import as_image, read, resize
 from gatys_lab.job import Job, stylize
@@ -38,10 +39,10 @@ def grids(*texts):
 # --- what is compared
 
 
-def test_every_loss_alone_is_what_is_compared_by_default():
+def test_the_usual_losses_alone_are_what_is_compared_by_default():
     (row,) = plan(None)
-    assert [way.label for way in row] == [way.caption for way in row] == list(LOSSES)
-    assert [way.options["style_loss"][0].name for way in row] == list(LOSSES)
+    assert [way.label for way in row] == [way.caption for way in row] == list(COMPARED)
+    assert [way.options["style_loss"][0].name for way in row] == list(COMPARED)
 
 
 def test_mixtures_and_models():
@@ -77,7 +78,9 @@ def test_two_grids_make_a_table_whose_captions_leave_out_what_all_share():
 def test_by_default_a_grid_takes_the_losses_that_it_means_something_to():
     assert [row[0].label for row in plan(None, grids=grids("degree=1,2"))] == ["mmd-poly, degree 1"]
     assert "style-swap" not in {row[0].options["style_loss"][0].name for row in plan(None, grids=grids("balance=1,2"))}
-    assert len(plan(None, grids=grids("tv=0,1"))) == len(LOSSES)
+    assert len(plan(None, grids=grids("tv=0,1"))) == len(COMPARED)
+    (row,) = plan(None, grids=grids("directions=8,16"))  # an option of none of the usual ones
+    assert [way.label for way in row] == ["sliced-wasserstein, directions 8", "sliced-wasserstein, directions 16"]
 
 
 def test_in_a_mixture_an_option_goes_to_those_who_take_it():
@@ -116,7 +119,7 @@ def test_what_cannot_be_varied_is_said(arguments, error, words):
 @pytest.fixture
 def judge(photo, painting):
     own = resize(read(photo).image, 64), resize(read(painting).image, 56)
-    return Judge(lite.build(), *own, judges([]))
+    return Judge(lite.build(), *own, judges(mixtures(*LOSSES)))
 
 
 def test_1_is_the_photo_and_0_the_style_by_every_loss(judge):
@@ -127,6 +130,11 @@ def test_1_is_the_photo_and_0_the_style_by_every_loss(judge):
     alone = {name: scales for name, scales in judge.scales.items() if name != "style-swap"}
     for name, scales in alone.items():
         assert float(sum(scale(style) for scale in scales)) == pytest.approx(0, abs=1e-4), name
+
+
+def test_judges_are_the_usual_losses_and_what_takes_part():
+    assert tuple(judges([])) == COMPARED
+    assert set(judges(mixtures("gram+mrf,patch=2"))) == {*COMPARED, "mrf"}
 
 
 def test_0_is_style_swaps_target(judge):

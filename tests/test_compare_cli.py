@@ -64,7 +64,7 @@ BAD = {
     "no photo": (2, ["none.jpg", "{painting}"], "none.jpg"),
     "no grid": (2, ["--grid", "balance"], "wanted KEY=VALUE,VALUE"),
     "a value twice": (2, ["--grid", "balance=1,1"], "1 twice"),
-    "unknown loss": (2, ["--style-loss", "grem"], "there are bn, gram"),
+    "unknown loss": (2, ["--style-loss", "grem"], "there are bn, gaussian"),
     "unknown key": (2, ["--grid", "colour=red"], "no loss takes colour"),
     "balance twice": (1, ["--grid", "balance=1,2", "--balance", "3"], "leave one of them out"),
     "raw weights": (2, ["--style-weight", "3"], "--style-weight"),

@@ -14,15 +14,14 @@ import pytest
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
-from gatys_lab import catalog
 from gatys_lab.compare import compare
 from gatys_lab.compare._curves import chart, part_lines, total_lines
 from gatys_lab.compare._judge import METRICS
 from gatys_lab.compare._sheet import MARKS, _drawable, places
+from gatys_lab.config import COMPARED
 from gatys_lab.engine import FENCE
 
 QUICK = {"size_px": 48, "evaluations": 3}
-LOSSES = catalog.names("losses")
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +58,7 @@ def test_the_table_is_the_same_in_every_form(found, files):
     assert pair["results"][1]["options"] == {"style_loss": "gram", "balance": 10}
     assert pair["results"][-1]["options"] == {"model": "adain"}
     for row, result, own in zip(rows[1:], pair["results"], found.pairs[0].results, strict=True):
-        for name in LOSSES:
+        for name in COMPARED:
             assert (
                 float(row[f"style by {name}"])
                 == result["style"][name]

@@ -16,9 +16,10 @@ from gatys_lab.cli._engine import POSITIVE
 from gatys_lab.cli._progress import Bar
 from gatys_lab.cli._types import FILE, OUTPUT, Parsed
 from gatys_lab.cli.stylize import command as stylize
-from gatys_lab.config import DEFAULTS, Config
+from gatys_lab.config import COMPARED, DEFAULTS, Config
 from gatys_lab.specs import parse_grid, parse_loss, parse_mixture, parse_point
 
+MORE = [name for name in catalog.names("losses") if name not in COMPARED]
 OTHERS = ("style_loss", "style_scale", "content_weight", "style_weight")  # that it has in another form, or not at all
 KNOWN = {field.name for field in fields(Config)}.difference(OTHERS)
 SHARED = [option for option in stylize.params if option.name in KNOWN]  # what is the same for all
@@ -33,7 +34,7 @@ SHARED = [option for option in stylize.params if option.name in KNOWN]  # what i
 @click.option("--style", "styles", type=FILE, multiple=True, help="More paintings.")
 @click.option("--style-loss", "losses", type=Parsed("NAME[:WEIGHT][,key=value...][+...]", parse_mixture), multiple=True,
               help="Each alone; + makes a mixture, gram+bn:0.5.  "
-                   f"[default: {', '.join(catalog.names('losses'))}]")  # fmt: skip
+                   f"[default: {', '.join(COMPARED)}; also: {', '.join(MORE)}]")  # fmt: skip
 @click.option("--model", "models", type=Parsed("NAME[,alpha=...]", parse_loss), multiple=True,
               help=f"Feed-forward models beside them: {', '.join(catalog.names('models'))}.")  # fmt: skip
 @click.option("--grid", "grids", type=Parsed("KEY=VALUE,...", parse_grid), multiple=True,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gatys_lab import catalog, metrics
-from gatys_lab.config import STYLE_LAYERS
+from gatys_lab.config import COMPARED, STYLE_LAYERS
 from gatys_lab.specs import LossSpec
 from gatys_lab.types import Features, Image, Network, StyleLoss
 
@@ -57,9 +57,11 @@ class Scores:
 
 
 def judges(mixtures: Sequence[Sequence[LossSpec]]) -> dict[str, StyleLoss[Any]]:
-    """Every loss of the catalogue as it is by default, and the user's own files among these mixtures."""
-    own = {str(spec): spec for mixture in mixtures for spec in mixture if spec.name.endswith(".py")}
-    known = {name: catalog.load("losses", name) for name in catalog.names("losses")}
+    """`COMPARED` and what else takes part, each as it is by default; the user's own files with their options."""
+    specs = [spec for mixture in mixtures for spec in mixture]
+    own = {str(spec): spec for spec in specs if spec.name.endswith(".py")}
+    names = {*COMPARED, *(spec.name for spec in specs if not spec.name.endswith(".py"))}
+    known = {name: catalog.load("losses", name) for name in sorted(names)}
     return known | {name: catalog.load("losses", spec.name, **spec.options) for name, spec in own.items()}
 
 

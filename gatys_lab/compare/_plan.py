@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gatys_lab import catalog
+from gatys_lab.config import COMPARED
 from gatys_lab.errors import UnknownName
 from gatys_lab.specs import Grid, LossSpec, parse_layers, parse_value
 
@@ -80,14 +81,14 @@ def plan(
     """Rows of ways. Without a grid there is one; else a row for each value of the first of two grids (or none), for
     each mixture, whose columns are the last grid's values; models have a row of their own.
 
-    `losses` None: every loss of the catalogue alone, as far as the grids mean something to it.
+    `losses` None: each of `COMPARED` alone, as far as the grids mean something to it; if to none, the catalogue's.
     """
     if len(grids) > 2 or len({grid.key for grid in grids}) < len(grids):
         raise ValueError(f"grids over {', '.join(g.key for g in grids)}; wanted one, or two that differ")
     alone = losses is None
-    mixtures = [(LossSpec(name),) for name in catalog.names("losses")] if losses is None else list(losses)
+    mixtures = list(losses or ())
     if alone:
-        mixtures = [mixture for mixture in mixtures if all(varies(mixture, grid.key) for grid in grids)]
+        mixtures = _usual(COMPARED, grids) or _usual(catalog.names("losses"), grids)
         if not mixtures:
             raise UnknownName(f"no loss takes {' and '.join(g.key for g in grids)}; there are {', '.join(_known())}")
     rows: list[tuple[Way, ...]] = [(_way(mixture, captioned=not grids or len(mixtures) > 1),) for mixture in mixtures]
@@ -105,6 +106,12 @@ def plan(
     if twice is not None:
         raise ValueError(f"'{twice}' twice; name each loss, mixture and model once")
     return table
+
+
+def _usual(names: Sequence[str], grids: Sequence[Grid]) -> list[Mixture]:
+    """Each of these losses alone, if all grids mean something to it."""
+    mixtures: list[Mixture] = [(LossSpec(name),) for name in names]
+    return [mixture for mixture in mixtures if all(varies(mixture, grid.key) for grid in grids)]
 
 
 def _way(mixture: Mixture, captioned: bool) -> Way:

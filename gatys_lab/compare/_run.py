@@ -60,7 +60,7 @@ def compare(
 ) -> Comparison:
     """Paint every photo in the manner of every painting in every way, and score the results.
 
-    `losses` are names with options, mixtures joined by + (None: all of the catalogue, each alone); `models`
+    `losses` are names with options, mixtures joined by + (None: `config.COMPARED`, each alone); `models`
     feed-forward ones; `grids` such as "balance=0.3,1,3"; `options` are fields of `gatys_lab.config.Config` that hold
     for all. `judge` names the network that scores (None: the one that paints). `folder` keeps each run: what is there
     is not painted again. Raises ValueError or OSError of one line; KeyboardInterrupt after Ctrl-C, what is done kept.
