@@ -101,7 +101,7 @@ BAD = {
     "scales of styles that are not there": (2, ["--style-scale", "1", "--style-scale", "2"], "2 times --style-scale"),
     "negative size": (2, ["--size", "-4"], "--size"),
     "unknown colour": (2, ["--colour", "hue"], "chroma"),
-    "unknown loss": (2, ["--style-loss", "grem"], "there are bn, gram"),
+    "unknown loss": (2, ["--style-loss", "grem"], "there are bn, gaussian-wasserstein, gram"),
     "unknown option of a loss": (2, ["--style-loss", "gram,degree=2"], "no option 'degree'"),
     "negative weight": (2, ["--style-loss", "gram:-1"], "at least 0"),
     "unknown layer": (2, ["--style-layers", "relu9_1"], "no layer 'relu9_1'"),
