@@ -35,7 +35,7 @@ measured = together(
                  help="What style is measured by; several make a mixture. NAME is one of "
                       f"{', '.join(catalog.names('losses'))}, or your own .py file with a build()."),
     click.option("--style-layers", type=Layers(),
-                 help=f"[default: {layers_text(STYLE_LAYERS)}; its own: style-swap, mrf]"),
+                 help=f"[default: {layers_text(STYLE_LAYERS)}; of style-swap and mrf: their own]"),
 )  # fmt: skip
 
 worked = together(
