@@ -1,4 +1,4 @@
-"""What one engine evaluation costs over the bare network, and how memory grows. `python -m pytest -m benchmark -s`
+"""What one engine evaluation costs over the bare network, and how memory grows. `python -m pytest -m benchmark -n 0 -s`
 
 Prints tables; never passes or fails on a time. The bare network is a forward and backward pass to the same layers, its
 padding and heads included; the engine adds the losses, their gradients, and L-BFGS with a history of 10.

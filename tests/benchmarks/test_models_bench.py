@@ -1,4 +1,4 @@
-"""Seconds and memory of the fast path. `python -m pytest -m benchmark -s tests/benchmarks/test_models_bench.py`
+"""Seconds and memory of the fast path. `python -m pytest -m benchmark -n 0 -s tests/benchmarks/test_models_bench.py`
 
 Prints tables; never passes or fails on a time. Weights are random where none are needed: they cost the same.
 """

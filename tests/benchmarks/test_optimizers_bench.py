@@ -1,6 +1,6 @@
 """Evaluations and seconds that each optimiser needs to reach the loss that scipy's L-BFGS-B reaches, over 20 starts.
 
-    python -m pytest -m benchmark -s tests/benchmarks/test_optimizers_bench.py
+    python -m pytest -m benchmark -n 0 -s tests/benchmarks/test_optimizers_bench.py
 
 Seconds include those of the objective. "-" stands for a median over starts of which most never got there.
 """
