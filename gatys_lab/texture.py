@@ -60,6 +60,10 @@ def prepare_texture(
                 raise ValueError(
                     f"the target of {name} holds a photo, and a texture has none; choose another style loss"
                 )
+            if tileable and getattr(loss, "patch", 1) > 1:
+                raise ValueError(
+                    f"the patches of {name} end at the edges, where a tile would have a seam; choose another style loss"
+                )
     return job
 
 

@@ -76,8 +76,9 @@ def test_where_styles_overlap_their_weights_divide_the_place():
 
 # In the losses
 
-ALONE = {label: case for label, case in loss_cases.SMOOTH.items() if label not in ("linear time", "swap")} | {
-    "swap": ("style-swap", {"patch": 1})
+ALONE = {label: case for label, case in loss_cases.SMOOTH.items() if label not in ("linear time", "swap", "mrf")} | {
+    "swap": ("style-swap", {"patch": 1}),
+    "mrf": ("mrf", {"patch": 1}),
 }
 
 
