@@ -9,16 +9,32 @@ final clamp costs 8 to 18 % of the loss (2 pictures at 256 px, 60 evaluations, G
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gatys_lab.objective import Fitted
+from gatys_lab.states import Frozen, thaw
 from gatys_lab.types import Image, Network, Optimizer, Reason, Solution, Step
 
 Callback = Callable[[Step], None]
+AtRest = Callable[["Standing"], None]
 FENCE = "outside [0, 1]"  # its name among the parts of a step
 LEAK = 0.02  # how far outside [0, 1] a pixel may be pushed by a gradient of the first one's root mean square
+
+
+@dataclass
+class Standing:
+    """Where a run stands between two iterations: what the rest of it depends on. No copies: freeze() what you keep."""
+
+    used: int  # evaluations
+    seconds: float
+    best: Image
+    best_loss: Tensor
+    fence: Tensor | None
+    state: Any  # the optimiser's, None before its first step
 
 
 def optimize(
@@ -30,10 +46,14 @@ def optimize(
     evaluations: int,
     callbacks: Sequence[Callback] = (),
     tolerance: float | None = None,
+    at_rest: AtRest | None = None,
+    standing: Frozen | None = None,
 ) -> Solution:
     """Minimise `objective` from `image` (1, 3, H, W). Ctrl-C ends the run, not the program: see Solution.reason.
 
     `tolerance`: stop when an iteration changes the image by less, ||x' - x|| / ||x'|| (Li et al. 2017 use 0.005).
+    `at_rest` is told where the run stands before each iteration; from such a `standing`, frozen, another run of the
+    same problem goes on as the first did.
     Raises ValueError if the very first evaluation is not finite or the budget is below 2.
     """
     if evaluations < 2:
@@ -41,8 +61,12 @@ def optimize(
     run = _Run(image, network, objective, evaluations, callbacks)
     reason: Reason = "budget"
     state = optimizer.start(image)
+    if standing is not None:
+        state = run.go_on(standing, state)
     try:
         while state.reason is None:
+            if at_rest is not None:
+                at_rest(run.standing(state))
             before = state.x.clone() if tolerance is not None else None
             state = optimizer.step(run.evaluate, state)
             if before is not None and tolerance is not None and _change(before, state.x) < tolerance:
@@ -70,6 +94,18 @@ class _Run:
         self.best = image.detach().clone()
         self.best_loss = image.new_full((), float("inf"))
         self.fence: Tensor | None = None  # (), the penalty's stiffness, from the first gradient
+
+    def standing(self, state: Any) -> Standing:
+        seconds = time.monotonic() - self.began
+        return Standing(self.used, seconds, self.best, self.best_loss, self.fence, state if self.used else None)
+
+    def go_on(self, frozen: Frozen, state: Any) -> Any:
+        """Stand where another run stood; its optimiser's state, in the place of a fresh one."""
+        fence = torch.zeros_like(self.best_loss)
+        kept = thaw(frozen, Standing(0, 0.0, self.best, self.best_loss, fence, state))
+        self.used, self.began = kept.used, time.monotonic() - kept.seconds
+        self.best, self.best_loss, self.fence = kept.best, kept.best_loss, kept.fence
+        return kept.state
 
     def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if self.used >= self.budget - 1:

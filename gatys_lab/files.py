@@ -10,17 +10,20 @@ from pathlib import Path
 CACHE_VARIABLE = "GATYS_LAB_CACHE"
 
 
-def write_whole(path: Path, data: bytes | memoryview) -> None:
+def write_whole(path: Path, data: bytes | memoryview, mark: str = "") -> None:
     """Put `data` at `path`. Whatever fails, an older file of that name stays as it was and nothing is left behind."""
-    with whole(path) as part, part.open("wb") as file:
+    with whole(path, mark) as part, part.open("wb") as file:
         file.write(data)
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A name to write under, in the same folder, for what becomes `path` if the block ends well, else nothing."""
+def whole(path: Path, mark: str = "") -> Iterator[Path]:
+    """A name to write under, in the same folder, for what becomes `path` if the block ends well, else nothing.
+
+    `mark` is in that name: who is killed while writing finds by it, later, what was left.
+    """
     path = path.resolve()  # a link is kept, and what it points to is replaced
-    part = path.with_name(f".{secrets.token_hex(8)}.part")  # in the same folder, so that the last step is atomic
+    part = path.with_name(f".{mark}{secrets.token_hex(8)}.part")  # in the same folder, so that the last step is atomic
     try:
         part.open("xb").close()
         yield part

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gatys_lab import catalog, color, devices, models
+from gatys_lab.checkpoint import Checkpoint, Keeper
 from gatys_lab.config import DEFAULTS, Config
-from gatys_lab.engine import Callback, optimize
+from gatys_lab.engine import AtRest, Callback, optimize
 from gatys_lab.errors import UnknownName
 from gatys_lab.images import Picture, longest, picture_of, resize, resize_to, shape_at, to_pil
+from gatys_lab.manifest import facts_of
 from gatys_lab.masks import Kept
 from gatys_lab.models import FeedForward
 from gatys_lab.networks._vgg import VGG
 from gatys_lab.objective import Objective, balanced, steadiness
 from gatys_lab.recipe import needs_32_bits, objective_of, optimizer_of
+from gatys_lab.states import Frozen
 from gatys_lab.styles import Source, Style, amounts, gather, placed, regions
 from gatys_lab.trace import Row, Trace
 from gatys_lab.types import Image, Network, Optimizer, Reason
@@ -43,17 +47,26 @@ class Result:
     trace: tuple[Row, ...]
 
 
-def stylize(photo: Source, painting: Any, *, callbacks: Sequence[Callback] = (), **options: Any) -> Result:
+def stylize(
+    photo: Source,
+    painting: Any,
+    *,
+    callbacks: Sequence[Callback] = (),
+    checkpoint: Checkpoint | None = None,
+    **options: Any,
+) -> Result:
     """Paint `photo` in the manner of `painting`; `options` are the fields of `gatys_lab.config.Config`.
 
     Pictures are paths, PIL images, arrays or tensors. `painting` may also be a `styles.Style`, which has a weight and a
     scale, or a list of pictures and Styles. `style_loss` is a name, a StyleLoss, or a mapping of either to
-    weights. Callbacks get a `Step` after each evaluation. What cannot be done raises a ValueError or OSError of one
-    line.
+    weights. Callbacks get a `Step` after each evaluation. A run with a `checkpoint.Checkpoint` survives its
+    end. What cannot be done raises a ValueError or OSError of one line.
 
     >>> stylize("photo.jpg", "painting.jpg", style_loss="mmd-gaussian").image.save("out.png")  # doctest: +SKIP
     """
-    return prepare(photo, painting, **options).run(callbacks)
+    if checkpoint is None:
+        return prepare(photo, painting, **options).run(callbacks)
+    return prepare(photo, painting, **checkpoint.choices(options)).run(callbacks, checkpoint)
 
 
 def prepare(photo: Source, painting: Any, *, tile: bool = False, **options: Any) -> "Job":
@@ -187,17 +200,29 @@ class Job:
         sized = (style.at(longest(photo), self.config.style_scale, self.device) for style in self.styles)
         return [color.before(self.config.colour, painting, photo) for painting in sized]
 
-    def run(self, callbacks: Sequence[Callback] = ()) -> Result:
-        """Coarse to fine. Ctrl-C delivers the best picture so far, enlarged to the final size."""
-        trace = Trace()
+    def run(self, callbacks: Sequence[Callback] = (), checkpoint: Checkpoint | None = None) -> Result:
+        """Coarse to fine. Ctrl-C delivers the best picture so far, enlarged to the final size.
+
+        With a checkpoint that resumes, the callbacks see what comes after it. Made with other options or pictures, it
+        raises ValueError.
+        """
+        keeper = None if checkpoint is None else Keeper(checkpoint, facts_of(self))
+        trace = Trace() if keeper is None else keeper.trace
         image, solution = None, None
         try:
-            for size_px in self.sizes:
+            for place, size_px in enumerate(self.sizes):
+                if keeper is not None and keeper.is_past(place):
+                    continue
                 photo = resize(self.photo.image.to(self.device), size_px)
-                image = self._first(photo) if image is None else self._enlarged(image, photo)
-                solution = self._run_size(image, photo, size_px, [trace, *callbacks])
+                standing = None if keeper is None else keeper.standing(place)
+                if standing is not None:
+                    image = standing.tensors["best"].to(self.device)
+                else:
+                    image = self._first(photo) if image is None else self._enlarged(image, photo)
+                at_rest = None if keeper is None else partial(keeper.keep, place)
+                solution = self._run_size(image, photo, size_px, [trace, *callbacks], at_rest, standing)
                 image = solution.image
-                trace.end_of_size()
+                trace.settle()
                 if solution.reason == "interrupted":
                     break
                 log.debug("%d px: %s after %d evaluations", size_px, solution.reason, solution.evaluations)
@@ -207,7 +232,15 @@ class Job:
             solution = replace(solution, reason="interrupted")
         return self._result(solution, trace)
 
-    def _run_size(self, image: Image, photo: Image, size_px: int, callbacks: Sequence[Callback]) -> Any:
+    def _run_size(
+        self,
+        image: Image,
+        photo: Image,
+        size_px: int,
+        callbacks: Sequence[Callback],
+        at_rest: AtRest | None,
+        standing: Frozen | None,
+    ) -> Any:
         network = self.network if self.tile is None else self.tile
         with torch.no_grad():
             features = network(photo, self.objective.layers_of(style=False))
@@ -224,13 +257,15 @@ class Job:
         shares = amounts(self.styles, photo)
         kept = None if shares is None else Kept(network, photo, torch.stack(shares).sum(0))
         solution = optimize(
-            image if kept is None else kept.compose(image),
+            image if kept is None or standing is not None else kept.compose(image),
             network if kept is None else kept,
             objective,
             self.optimizer,
             evaluations=self.config.evaluations,
             callbacks=callbacks,
             tolerance=self.config.tolerance,
+            at_rest=at_rest,
+            standing=standing,
         )
         return solution if kept is None else replace(solution, image=kept.compose(solution.image))
 

@@ -1,6 +1,7 @@
 """The curve of a run: one row an evaluation, over all sizes."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -23,12 +24,13 @@ _NOTHING = torch.empty(0)  # a trace keeps no images
 
 
 class Trace:
-    """Collects a row an evaluation; losses stay on the device until a size is done."""
+    """Collects a row an evaluation; losses stay on the device until `settle`."""
 
-    def __init__(self) -> None:
-        self.rows: list[Row] = []
+    def __init__(self, rows: Sequence[Row] = (), seconds: float = 0.0) -> None:
+        """Of a run that goes on: the rows so far, and how long it took."""
+        self.rows = list(rows)
         self._pending: list[tuple[Step, float]] = []
-        self._began = time.monotonic()
+        self._began = time.monotonic() - seconds
 
     def seconds(self) -> float:
         return time.monotonic() - self._began
@@ -36,7 +38,8 @@ class Trace:
     def __call__(self, step: Step) -> None:
         self._pending.append((replace(step, image=_NOTHING), self.seconds()))
 
-    def end_of_size(self) -> None:
+    def settle(self) -> None:
+        """Bring the losses from the device: at the end of a size, or to keep them."""
         for step, seconds in self._pending:
             parts = {name: float(part) for name, part in step.parts.items()}
             self.rows.append(Row(len(self.rows) + 1, step.size_px, seconds, float(step.loss), parts))

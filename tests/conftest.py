@@ -77,9 +77,9 @@ def runs(monkeypatch):
     """The configurations that the engine ran, one after the other."""
     seen, run = [], Job.run
 
-    def counted(self, callbacks=()):
+    def counted(self, *arguments):
         seen.append(self.config)
-        return run(self, callbacks)
+        return run(self, *arguments)
 
     monkeypatch.setattr(Job, "run", counted)
     return seen

@@ -11,10 +11,12 @@ from gatys_lab.cli import group
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMPARING, VIDEO = ((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("comparing.md", "video.md"))
+COMPARING, VIDEO, RUNS = (
+    (ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("comparing.md", "video.md", "runs.md")
+)
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.S)
 COMMAND = r"^    (?:pip install .* && )?(gatys-lab (?:stylize|texture|fast|weights|train|compare|video) [^#\n]*)"
-COMMANDS = re.findall(COMMAND, README + COMPARING + VIDEO, re.M)
+COMMANDS = re.findall(COMMAND, README + COMPARING + VIDEO + RUNS, re.M)
 
 
 @pytest.mark.parametrize("code", EXAMPLES, ids=["stylize", "fast", "objects"])

@@ -11,7 +11,7 @@ import click
 from gatys_lab import catalog
 from gatys_lab.cli._options import say_divided
 from gatys_lab.cli._progress import Bar
-from gatys_lab.cli._types import FILE, Layers, Loss, Number
+from gatys_lab.cli._types import FILE, OUTPUT, Layers, Loss, Number
 from gatys_lab.config import DEFAULTS, STYLE_LAYERS
 from gatys_lab.specs import layers_text
 
@@ -69,6 +69,13 @@ seen_through = together(
                  help="Refuse larger pictures."),
 )  # fmt: skip
 
+kept = together(
+    click.option("--checkpoint", type=OUTPUT,
+                 help="Keep the run in this file until its picture is written, so that it survives a crash."),
+    click.option("--checkpoint-every", type=WEIGHT, metavar="SECONDS", help="How often.  [default: 60]"),
+    click.option("--resume", is_flag=True, help="Go on from the checkpoint, if there is one, to the very same pixels."),
+)  # fmt: skip
+
 said = together(
     click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),
     click.option("--debug", is_flag=True, help="Show the traceback of an error."),
@@ -86,18 +93,35 @@ def begin(out: Path, quiet: bool) -> None:
     check_writable(out)
 
 
-def deliver(job: Any, out: Path, quiet: bool, styles: Sequence[tuple[Path, float]] = ()) -> int:
+def checkpoint_of(options: dict[str, Any]) -> Any:
+    """The `checkpoint.Checkpoint` that was asked for, or None; its options are taken out."""
+    path, every, resume = (options.pop(name) for name in ("checkpoint", "checkpoint_every", "resume"))
+    if path is None:
+        if every is not None or resume:
+            raise click.UsageError(
+                f"{'--resume' if resume else '--checkpoint-every'} needs --checkpoint: name the file"
+            )
+        return None
+    from gatys_lab.checkpoint import Checkpoint
+
+    return Checkpoint(path, resume=resume) if every is None else Checkpoint(path, every, resume)
+
+
+def deliver(job: Any, out: Path, quiet: bool, styles: Sequence[tuple[Path, float]] = (), checkpoint: Any = None) -> int:
     """Run a job, write its picture, say so; the exit status."""
     from gatys_lab.images import write
 
+    kept = () if checkpoint is None else (checkpoint,)
     if quiet:
-        result = job.run()
+        result = job.run((), *kept)
     else:
         say_divided(styles)
         click.echo(job.describe(), err=True)
         with Bar(job.sizes, job.config.evaluations) as bar:
-            result = job.run([bar])
+            result = job.run([bar], *kept)
     write(result.image, out)
+    if checkpoint is not None and result.reason != "interrupted":
+        checkpoint.remove()
     if not quiet:
         what = f"{result.image.width} x {result.image.height} px, loss {result.loss:.4g}, {result.reason}"
         click.echo(f"{out}  ({what}, {result.evaluations} evaluations, {result.seconds:.1f} s)", err=True)

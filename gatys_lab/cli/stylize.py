@@ -7,7 +7,19 @@ import click
 
 from gatys_lab import catalog
 from gatys_lab.cli._config import Configured, config_options, dumped, filled, settle
-from gatys_lab.cli._engine import POSITIVE, WEIGHT, begin, deliver, measured, said, scaled, seen_through, worked
+from gatys_lab.cli._engine import (
+    POSITIVE,
+    WEIGHT,
+    begin,
+    checkpoint_of,
+    deliver,
+    kept,
+    measured,
+    said,
+    scaled,
+    seen_through,
+    worked,
+)
 from gatys_lab.cli._options import COLOURS, one_each, styles_given
 from gatys_lab.cli._types import FILE, OUTPUT, Layers, Number, Start, WeightedFile
 from gatys_lab.config import BALANCED_TV, DEFAULTS
@@ -49,6 +61,7 @@ from gatys_lab.specs import layers_text
               help="Where the picture begins; MODEL implies --single-scale, and is one of "
                    f"{', '.join(catalog.names('models'))}.")  # fmt: skip
 @seen_through
+@kept
 @config_options
 @said
 @click.version_option(package_name="gatys-lab")
@@ -71,9 +84,10 @@ def command(content: Path, style: Path | None, out: Path, quiet: bool, debug: bo
     from gatys_lab.styles import Style
 
     begin(out, quiet)
+    checkpoint = checkpoint_of(options)
     styles = [Style(path, weight, **rest) for (path, weight), rest in zip(given, own, strict=True)]
-    job = prepare(content, styles, **options)
-    return deliver(job, out, quiet, given)
+    job = prepare(content, styles, **(options if checkpoint is None else checkpoint.choices(options)))
+    return deliver(job, out, quiet, given, checkpoint)
 
 
 def _of_each_style(styles: int, options: dict[str, Any]) -> list[dict[str, Any]]:

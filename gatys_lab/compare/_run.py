@@ -14,8 +14,9 @@ from gatys_lab import catalog, devices
 from gatys_lab.compare._judge import Judge, judges
 from gatys_lab.compare._plan import JOB, Mixture, Way, built, plan, varies
 from gatys_lab.compare._results import Comparison, Pair, Result
-from gatys_lab.compare._store import Painted, Store, digest, file_digest, key_of
+from gatys_lab.compare._store import Painted, Store, key_of
 from gatys_lab.config import DEFAULTS, Config
+from gatys_lab.digests import file_digest, picture_digest
 from gatys_lab.engine import Callback
 from gatys_lab.errors import UnknownName
 from gatys_lab.fast import Painter, StyleSource
@@ -159,7 +160,7 @@ def _by_model(way: Way, job: Job, model: FeedForward) -> Painted:
 
 def _key(task: Task) -> str:
     way, job, model = task.way, task.job, task.model
-    pictures = [digest(job.photo), digest(job.painting)]
+    pictures = [picture_digest(job.photo), picture_digest(job.painting)]
     if model is not None:
         size = (job.size_px, _style_px(job))
         return key_of(pictures=pictures, model=way.model, weights=fingerprint(model), size=size, device=job.device)

@@ -5,36 +5,20 @@ again.
 """
 
 import hashlib
-import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image as Pillow
 
-from gatys_lab import (
-    color,
-    engine,
-    fast,
-    images,
-    job,
-    losses,
-    masks,
-    models,
-    networks,
-    objective,
-    optimizers,
-    recipe,
-    styles,
-)
+from gatys_lab import images
+from gatys_lab.digests import code_digest as _code
 from gatys_lab.files import write_whole
 from gatys_lab.images import Picture
 
-PAINTING = (color, engine, fast, images, job, masks, objective, recipe, styles)  # and the folders, whole
 CURVE = ("evaluation", "size_px", "seconds", "total", "parts")
 
 
@@ -98,29 +82,6 @@ def key_of(**what: Any) -> str:
     return hashlib.sha256(json.dumps(whole, sort_keys=True, default=_plain).encode()).hexdigest()[:20]
 
 
-def digest(picture: Picture) -> str:
-    """What tells one picture from another, whatever file it came in."""
-    parts = [part for part in _pixels(picture) if part is not None]
-    return _sha(*(repr(tuple(part.shape)).encode() + part.cpu().numpy().tobytes() for part in parts))
-
-
-def file_digest(path: str | Path) -> str:
-    return _sha(Path(path).read_bytes())
-
-
-def _sha(*parts: bytes) -> str:
-    return hashlib.sha256(b"|".join(parts)).hexdigest()
-
-
 def _plain(value: Any) -> Any:
     """What json cannot write by itself."""
     return asdict(value) if hasattr(value, "__dataclass_fields__") else str(value)
-
-
-@cache
-def _code() -> str:
-    """The sources that paint: a changed loss paints anew."""
-    rooms = [Path(inspect.getfile(room)) for room in (losses, models, networks, optimizers)]
-    files = [file for room in rooms for file in sorted(room.parent.glob("*.py"))]
-    files += [Path(inspect.getfile(module)) for module in PAINTING]
-    return _sha(*(file.read_bytes() for file in files))
