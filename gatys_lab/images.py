@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from PIL import Image as Pillow
 from PIL import ImageCms, ImageOps
+from PIL.PngImagePlugin import PngInfo
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from torch.nn import functional as F
@@ -40,6 +41,7 @@ FORMATS: dict[str, tuple[str, dict[str, Any]]] = {  # suffix -> Pillow's name an
     ".tif": ("TIFF", {"compression": "tiff_deflate"}),
     ".tiff": ("TIFF", {"compression": "tiff_deflate"}),
 }
+NOTE = "gatys_lab"  # the keyword of a PNG's text
 _guard = threading.Lock()
 
 
@@ -174,27 +176,43 @@ def check_writable(path: str | Path) -> None:
     check_place(path)
 
 
-def write(image: Image | Pillow.Image, path: str | Path, alpha: Tensor | None = None) -> None:
+def write(image: Image | Pillow.Image, path: str | Path, alpha: Tensor | None = None, note: str | None = None) -> None:
     """Write a picture whole or not at all: a run that fails leaves an older file of that name as it was.
 
     PNG, JPEG (quality 95, 4:4:4; alpha composited on white), WebP and TIFF (both lossless), by suffix, tagged as sRGB.
+    `note`: a text that a PNG carries with it (`read_note`).
     """
     check_writable(path)
     try:
-        write_whole(Path(path), encode(image, Path(path).suffix, alpha))
+        write_whole(Path(path), encode(image, Path(path).suffix, alpha, note))
     except (OSError, ValueError) as error:  # ValueError: more pixels than the format can hold
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         remedy = "free some space" if getattr(error, "errno", None) == errno.ENOSPC else "choose another name or folder"
         raise OSError(f"cannot write '{path}': {reason}; nothing was changed: {remedy}") from error
 
 
-def encode(image: Image | Pillow.Image, suffix: str, alpha: Tensor | None = None) -> memoryview:
+def encode(
+    image: Image | Pillow.Image, suffix: str, alpha: Tensor | None = None, note: str | None = None
+) -> memoryview:
     """The bytes of a picture's file, by suffix (".png"), as `write` writes them."""
     picture = to_pil(image, alpha) if isinstance(image, Tensor) else image
     kind, options = FORMATS[suffix.lower()]
+    if note is not None and kind == "PNG":
+        options = {**options, "pnginfo": PngInfo()}
+        options["pnginfo"].add_text(NOTE, note, zip=True)
     buffer = io.BytesIO()
     _prepared(picture, kind).save(buffer, kind, icc_profile=_srgb_profile(), **options)
     return buffer.getbuffer()
+
+
+def read_note(path: str | Path) -> str | None:
+    """The text that `write` put into a PNG, None where there is none. ValueError or OSError as `read` raises them."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no file '{path}'; wanted a picture: check the name and the folder")
+    with _opened(path, f"'{path}'") as image:
+        note = getattr(image, "info", {}).get(NOTE)
+    return None if note is None else str(note)
 
 
 def _prepared(picture: Pillow.Image, kind: str) -> Pillow.Image:

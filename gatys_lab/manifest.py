@@ -1,22 +1,33 @@
 """What a job was made of, as plain values that JSON can hold: all that determines its pixels, and what it ran on."""
 
+import json
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy
 import scipy
 import torch
+from PIL import Image as Pillow
 from torch import nn
 
-from gatys_lab import digests
+from gatys_lab import devices, digests
 from gatys_lab._version import __version__
+from gatys_lab.config import Config
+from gatys_lab.files import check_place, write_whole
 from gatys_lab.images import Picture
-from gatys_lab.specs import LossSpec, loss_text, parse_loss
+from gatys_lab.presets import KEYS
+from gatys_lab.specs import LossSpec, layers_text, loss_text, parse_loss
+from gatys_lab.styles import Style
 
 if TYPE_CHECKING:
-    from gatys_lab.job import Job
+    from gatys_lab.job import Job, Result
+
+KIND = "gatys_lab picture 1"
+OF_A_STYLE = ("picture", "content_mask", "style_mask")
+ELSEWHERE = ("weights", "max-pixels", "device", "precision", "threads")  # options that replay learns otherwise
 
 RESOLVED = (
     "device",
@@ -41,12 +52,121 @@ def facts_of(job: "Job") -> dict[str, Any]:
         "styles": [_style_facts(style) for style in job.styles],
         "start": None if job.start is None else digests.picture_digest(Picture(job.start)),
         "tile": job.tile is not None,
-        "network weights": _weights(job.network),
+        "network weights": network_digest(job.network),
         "device": str(job.device),
         "precision": job.precision,
         "threads": torch.get_num_threads(),
         "version": versions(),
     }
+
+
+def record(job: "Job", result: "Result", content: Path, styles: Sequence[Style]) -> dict[str, Any]:
+    """A finished run: what makes its pixels again, and what became of it. `styles` as they were given, with paths.
+
+    The part under "seen" is this run's own: paths, seconds. All else is the same whenever and wherever it is done.
+    """
+    config = job.config
+    start, weights, seen = Path(config.init), config.weights, dict[str, str]()
+
+    def known(path: Any) -> dict[str, str] | None:
+        if path is None:
+            return None
+        named = {"file": Path(path).name, "sha256": digests.file_digest(path)}
+        seen[named["sha256"]] = str(Path(path).resolve())
+        return named
+
+    return {
+        "kind": KIND,
+        "options": options_text(config),
+        "content": known(content),
+        "styles": [
+            {"weight": style.weight, "scale": style.scale, **{name: known(getattr(style, name)) for name in OF_A_STYLE}}
+            for style in styles
+        ],
+        "init": known(start) if start.is_file() else None,
+        "weights": known(weights),
+        "network": {
+            "source": str(getattr(job.network, "source", job.network.name)),
+            "sha256": network_digest(job.network),
+        },
+        "chosen": chosen(job),
+        "versions": versions(),
+        "result": {
+            "pixels": pixels_digest(result.image),
+            "loss": result.loss,
+            "evaluations": result.evaluations,
+            "reason": result.reason,
+            "sizes": [_summary(size, result) for size in job.sizes],
+        },
+        "seen": {"paths": seen, "seconds": round(result.seconds, 3), "machine": platform.platform()},
+    }
+
+
+def noted(manifest: Mapping[str, Any]) -> str:
+    """What a PNG carries: the part that is the same on every day, without paths and seconds."""
+    return json.dumps({name: value for name, value in manifest.items() if name != "seen"}, sort_keys=True)
+
+
+def beside(picture: Path) -> Path:
+    """Where the manifest of a picture lies."""
+    return picture.with_suffix(".json")
+
+
+def check_manifest(picture: Path) -> None:
+    """Raises, before a long run, if a picture's manifest could not be written, or would replace another file."""
+    path = beside(picture)
+    check_place(path)
+    if path.exists() and not _is_manifest(path):
+        raise FileExistsError(
+            f"'{path}' is there, and no manifest of ours; name another picture, or give --no-manifest"
+        )
+
+
+def write_manifest(manifest: Mapping[str, Any], picture: Path) -> None:
+    write_whole(beside(picture), json.dumps(manifest, indent=1).encode() + b"\n")
+
+
+def _is_manifest(path: Path) -> bool:
+    try:
+        return json.loads(path.read_bytes())["kind"] == KIND
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+def chosen(job: "Job") -> dict[str, Any]:
+    """What was resolved when it ran."""
+    return {
+        "device": devices.describe(job.device).split(" (")[0]
+        if job.device.type == "cpu"
+        else devices.describe(job.device),
+        "precision": job.precision,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def pixels_digest(picture: Pillow.Image) -> str:
+    return digests.sha256(repr((picture.mode, picture.size)).encode(), picture.tobytes())
+
+
+def options_text(config: Config) -> dict[str, Any]:
+    """All options that are not None in the words of a file for --config."""
+    values = {key: getattr(config, name) for key, name in KEYS.items()}
+    return {key: _text(key, value) for key, value in values.items() if value is not None and key not in ELSEWHERE}
+
+
+def _text(key: str, value: Any) -> Any:
+    if key == "style-loss":
+        return losses(value)
+    if key == "init":
+        return Path(value).name if Path(value).is_file() else value
+    return layers_text(value) if isinstance(value, Mapping) else value
+
+
+def _summary(size_px: int, result: "Result") -> dict[str, Any]:
+    """Of the losses at one size: the first, the least, the last, and how many evaluations."""
+    totals = [row.total for row in result.trace if row.size_px == size_px]
+    named = {"first": totals[0], "least": min(totals), "last": totals[-1]} if totals else {}
+    return {"size_px": size_px, "evaluations": len(totals), **named}
 
 
 def versions() -> dict[str, str]:
@@ -62,8 +182,9 @@ def versions() -> dict[str, str]:
 def plain(value: Any) -> Any:
     """As JSON holds it; of an object its class and what it holds."""
     if isinstance(value, LossSpec):
-        own = f" {digests.file_digest(value.name)}" if value.name.endswith(".py") else ""
-        return loss_text(value) + own
+        if not value.name.endswith(".py"):
+            return loss_text(value)
+        return f"{loss_text(replace(value, name=Path(value.name).name))} {digests.file_digest(value.name)}"
     if isinstance(value, Mapping):
         return {plain(key) if isinstance(key, str) else str(plain(key)): plain(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -96,5 +217,5 @@ def _style_facts(style: Any) -> dict[str, Any]:
     }
 
 
-def _weights(network: Any) -> str:
+def network_digest(network: Any) -> str:
     return digests.weights_digest(network) if isinstance(network, nn.Module) else plain(network)

@@ -107,9 +107,17 @@ def checkpoint_of(options: dict[str, Any]) -> Any:
     return Checkpoint(path, resume=resume) if every is None else Checkpoint(path, every, resume)
 
 
-def deliver(job: Any, out: Path, quiet: bool, styles: Sequence[tuple[Path, float]] = (), checkpoint: Any = None) -> int:
-    """Run a job, write its picture, say so; the exit status."""
+def deliver(
+    job: Any,
+    out: Path,
+    quiet: bool,
+    styles: Sequence[tuple[Path, float]] = (),
+    checkpoint: Any = None,
+    record: Callable[[Any], dict[str, Any]] | None = None,
+) -> int:
+    """Run a job, write its picture, and what `record` makes of the result, say so; the exit status."""
     from gatys_lab.images import write
+    from gatys_lab.manifest import noted, write_manifest
 
     kept = () if checkpoint is None else (checkpoint,)
     if quiet:
@@ -119,7 +127,10 @@ def deliver(job: Any, out: Path, quiet: bool, styles: Sequence[tuple[Path, float
         click.echo(job.describe(), err=True)
         with Bar(job.sizes, job.config.evaluations) as bar:
             result = job.run([bar], *kept)
-    write(result.image, out)
+    manifest = None if record is None else record(result)
+    write(result.image, out, note=None if manifest is None else noted(manifest))
+    if manifest is not None:
+        write_manifest(manifest, out)
     if checkpoint is not None and result.reason != "interrupted":
         checkpoint.remove()
     if not quiet:

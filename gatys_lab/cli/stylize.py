@@ -1,5 +1,6 @@
 """`gatys-lab stylize CONTENT STYLE -o OUT`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,21 @@ from gatys_lab.specs import layers_text
                    f"{', '.join(catalog.names('models'))}.")  # fmt: skip
 @seen_through
 @kept
+@click.option("--no-manifest", is_flag=True,
+              help="Write no OUT.json, and into a PNG nothing of how it was made (see gatys-lab replay).")  # fmt: skip
 @config_options
 @said
 @click.version_option(package_name="gatys-lab")
-def command(content: Path, style: Path | None, out: Path, quiet: bool, debug: bool, dump: bool, **options: Any) -> int:
+def command(
+    content: Path,
+    style: Path | None,
+    out: Path,
+    no_manifest: bool,
+    quiet: bool,
+    debug: bool,
+    dump: bool,
+    **options: Any,
+) -> int:
     """Paint the photograph CONTENT in the manner of the picture STYLE.
 
     \b
@@ -84,10 +96,15 @@ def command(content: Path, style: Path | None, out: Path, quiet: bool, debug: bo
     from gatys_lab.styles import Style
 
     begin(out, quiet)
+    from gatys_lab import manifest
+
+    if not no_manifest:
+        manifest.check_manifest(out)
     checkpoint = checkpoint_of(options)
     styles = [Style(path, weight, **rest) for (path, weight), rest in zip(given, own, strict=True)]
     job = prepare(content, styles, **(options if checkpoint is None else checkpoint.choices(options)))
-    return deliver(job, out, quiet, given, checkpoint)
+    record = None if no_manifest else partial(manifest.record, job, content=content, styles=styles)
+    return deliver(job, out, quiet, given, checkpoint, record)
 
 
 def _of_each_style(styles: int, options: dict[str, Any]) -> list[dict[str, Any]]:

@@ -44,6 +44,11 @@ def read(path: str | Path) -> Options:
         given = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:  # no TOML, or no text
         raise ValueError(f"'{path}' is no TOML file ({error}); wanted lines such as size = 1024") from None
+    return options_of(given, path)
+
+
+def options_of(given: Mapping[str, Any], path: str | Path) -> Options:
+    """What a file says, by its own keys, as options. Raises ValueError as `read` does."""
     options = {}
     for key, value in given.items():
         if key not in KEYS:

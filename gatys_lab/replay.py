@@ -1,0 +1,176 @@
+"""A picture once more, from what was recorded when it was made: the same pixels on the same machine.
+
+What is recorded may come from anybody. So a file is read only if it is an ordinary one with the recorded hash, options
+are checked as those of a user's file are, names are those of the catalogue, and code of the user's own is not run.
+
+>>> again = prepare_replay("out.png", content=Path("moved/photo.jpg"))  # doctest: +SKIP
+>>> again.differs, again.is_same(again.job.run())                       # doctest: +SKIP
+((), True)
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gatys_lab import catalog, devices, manifest
+from gatys_lab.config import DEFAULTS
+from gatys_lab.digests import file_digest
+from gatys_lab.images import read_note
+from gatys_lab.job import Job, Result, prepare
+from gatys_lab.presets import options_of
+from gatys_lab.specs import parse_name
+from gatys_lab.styles import Style
+
+LARGEST = 10_000_000  # bytes of a manifest: one of several styles has some thousands
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A job that is what was recorded, and in what this machine is not what it was."""
+
+    job: Job
+    recorded: Mapping[str, Any]
+    differs: tuple[str, ...]
+    content: Path
+    styles: tuple[Style, ...]
+
+    def is_same(self, result: Result) -> bool:
+        """Whether these are the recorded pixels."""
+        return manifest.pixels_digest(result.image) == self.recorded["result"]["pixels"]
+
+
+def prepare_replay(
+    picture: str | Path,
+    *,
+    content: Path | None = None,
+    styles: Sequence[Path] = (),
+    max_pixels: int = DEFAULTS.max_pixels,
+) -> Replay:
+    """From a picture with a manifest in it or beside it, or from a manifest.
+
+    Files are looked for where they were, beside the picture and here; `content` and `styles` say where they are now.
+    Raises ValueError or OSError of one line for what cannot be made again.
+    """
+    recorded, seen = load(Path(picture))
+    places = {**dict(seen.get("paths") or {})}
+    find = _Finder(Path(picture).parent, places, [*([content] if content is not None else []), *styles])
+    try:
+        options = _options(recorded, picture)
+        photo = find(recorded["content"])
+        looks = tuple(_style(one, find) for one in recorded["styles"])
+        for option in ("init", "weights"):
+            if recorded[option] is not None:
+                options[option] = str(find(recorded[option]))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"the manifest of '{picture}' is damaged ({error!r}); make the picture anew") from None
+    find.check_used()
+    assert photo is not None
+    job = prepare(photo, list(looks), **options, max_pixels=max_pixels)
+    return Replay(job, recorded, tuple(_differences(recorded, job)), photo, looks)
+
+
+def load(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What was recorded of a picture, and what only the file beside it tells: paths."""
+    note = None if path.suffix == ".json" else read_note(path)
+    file = path if path.suffix == ".json" else manifest.beside(path)
+    aside = _parsed(file.read_text("utf-8"), file) if _small(file) else {}
+    if note is None:
+        if not aside:
+            raise ValueError(f"nothing in '{path}' says how it was made, and there is no manifest '{file}'")
+        return aside, aside.get("seen") or {}
+    recorded = _parsed(note, path)
+    theirs = aside.get("result") == recorded.get("result")  # else it is another picture's
+    return recorded, (aside.get("seen") or {}) if theirs else {}
+
+
+class _Finder:
+    """Files by their hash."""
+
+    def __init__(self, folder: Path, places: Mapping[str, str], given: Sequence[Path]) -> None:
+        self._folder, self._places = folder, places
+        self._given = {file_digest(path): path for path in given}
+        self._used: set[str] = set()
+
+    def __call__(self, known: Mapping[str, str] | None) -> Path | None:
+        if known is None:
+            return None
+        name, wanted = Path(str(known["file"])).name, str(known["sha256"])
+        self._used.add(wanted)
+        if wanted in self._given:
+            return self._given[wanted]
+        was = self._places.get(wanted)
+        for path in (*([Path(was)] if was else []), self._folder / name, Path(name)):
+            if path.is_file() and file_digest(path) == wanted:
+                return path
+        raise FileNotFoundError(
+            f"no '{name}' with the recorded SHA-256 {wanted[:12]}... where it was, beside the picture or here; "
+            f"put it there, or name it with --content or --style"
+        )
+
+    def check_used(self) -> None:
+        for digest, path in self._given.items():
+            if digest not in self._used:
+                raise ValueError(f"'{path}' is no file that this picture was made of (SHA-256 {digest[:12]}...)")
+
+
+def _options(recorded: Mapping[str, Any], picture: str | Path) -> dict[str, Any]:
+    """As `prepare` takes them, with what was chosen in the place of auto."""
+    given = {key: value for key, value in dict(recorded["options"]).items() if key not in manifest.ELSEWHERE}
+    options = options_of(given, picture)
+    for room, name in (
+        *(("losses", spec.name) for spec in options["style_loss"]),
+        ("optimizers", parse_name(options["optimizer"])[0]),
+        ("networks", options["network"]),
+    ):
+        if name not in catalog.names(room):
+            raise ValueError(f"'{picture}' was made with '{name}', no part of gatys_lab; replay runs no other code")
+    if recorded["init"] is None and options["init"] not in (
+        "content",
+        "noise",
+        "grey",
+        "style",
+        *catalog.names("models"),
+    ):
+        raise ValueError(f"'{picture}' was begun from '{options['init']}', of which no hash was recorded")
+    device, precision, threads = (recorded["chosen"][name] for name in ("device", "precision", "threads"))
+    options |= options_of({"precision": precision, "threads": threads}, picture)
+    kind = str(device).split(" ")[0]
+    try:
+        options["device"] = str(devices.choose(kind))
+    except ValueError:
+        options["device"] = "auto"
+    return options
+
+
+def _style(one: Mapping[str, Any], find: _Finder) -> Style:
+    files: dict[str, Any] = {name: find(one[name]) for name in manifest.OF_A_STYLE}
+    scale = one["scale"]
+    return Style(weight=float(one["weight"]), scale=None if scale is None else float(scale), **files)
+
+
+def _differences(recorded: Mapping[str, Any], job: Job) -> list[str]:
+    """What is not as it was, a line each."""
+    now = {**manifest.versions(), **manifest.chosen(job), "network weights": manifest.network_digest(job.network)[:12]}
+    then = {**dict(recorded["versions"]), **dict(recorded["chosen"])}
+    then["network weights"] = str(recorded["network"]["sha256"])[:12]
+    return [f"{name}: was {then.get(name)}, is {is_now}" for name, is_now in now.items() if then.get(name) != is_now]
+
+
+def _small(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    if file.stat().st_size > LARGEST:
+        raise ValueError(f"'{file}' has {file.stat().st_size:,} bytes; a manifest has less than {LARGEST:,}")
+    return True
+
+
+def _parsed(text: str, path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+        if found["kind"] != manifest.KIND:
+            raise ValueError(f"its kind is {found['kind']!r}, wanted {manifest.KIND!r}")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"'{path}' holds no manifest of a picture ({error}); wanted what stylize wrote") from None
+    return found
