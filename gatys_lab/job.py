@@ -304,10 +304,18 @@ class Job:
             start = picture_of(self.config.init, max_pixels=self.config.max_pixels).image
         return resize_to(start.to(photo), photo.shape[2:])
 
+    def picture_of(self, image: Image) -> Pillow.Image:
+        """The picture that an image at any size would be delivered as."""
+        return to_pil(*self._finished(image))
+
+    def _finished(self, image: Image) -> tuple[Image, Tensor | None]:
+        """At the final size, in the colours that are asked for, with the photo's transparency."""
+        photo = resize(self.photo.image.to(image), self.size_px)
+        pixels = color.after(self.config.colour, resize_to(image, photo.shape[2:]), photo)
+        return pixels, None if self.photo.alpha is None else resize_to(self.photo.alpha.to(pixels), photo.shape[2:])
+
     def _result(self, solution: Any, trace: Trace) -> Result:
-        photo = resize(self.photo.image.to(solution.image), self.size_px)
-        pixels = color.after(self.config.colour, resize_to(solution.image, photo.shape[2:]), photo)
-        alpha = None if self.photo.alpha is None else resize_to(self.photo.alpha.to(pixels), photo.shape[2:])
+        pixels, alpha = self._finished(solution.image)
         rows = tuple(trace.rows)
         return Result(to_pil(pixels, alpha), pixels, solution.loss, solution.reason, len(rows), trace.seconds(), rows)
 

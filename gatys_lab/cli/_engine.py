@@ -17,6 +17,7 @@ from gatys_lab.specs import layers_text
 
 POSITIVE = Number(min=0, min_open=True)
 WEIGHT = Number(min=0)
+PICTURES = 60  # of how a picture came about
 
 
 def together(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -76,6 +77,17 @@ kept = together(
     click.option("--resume", is_flag=True, help="Go on from the checkpoint, if there is one, to the very same pixels."),
 )  # fmt: skip
 
+watched = together(
+    click.option("--preview", type=click.IntRange(min=1), metavar="N",
+                 help="Write the picture so far every N evaluations, to OUT's place."),
+    click.option("--preview-file", type=OUTPUT, help="To this file instead."),
+    click.option("--frames", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+                 help="Keep pictures of how it came about in a new folder."),
+    click.option("--timelapse", type=OUTPUT, help="The same as a clip: .gif, .webp, .mp4, ..."),
+    click.option("--frames-every", type=click.IntRange(min=1), metavar="N",
+                 help="Evaluations between two of them.  [default: sixty pictures in all]"),
+)  # fmt: skip
+
 said = together(
     click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),
     click.option("--debug", is_flag=True, help="Show the traceback of an error."),
@@ -107,6 +119,33 @@ def checkpoint_of(options: dict[str, Any]) -> Any:
     return Checkpoint(path, resume=resume) if every is None else Checkpoint(path, every, resume)
 
 
+def watchers(job: Any, out: Path, options: dict[str, Any], go_on: bool) -> list[Any]:
+    """The callbacks that were asked for. `go_on`: there may be frames already, of the same run."""
+    from gatys_lab.callbacks import Frames, Preview, Timelapse
+
+    found: list[Any] = []
+    if options["preview"] is not None:
+        found.append(Preview(options["preview_file"] or out, options["preview"], job.picture_of))
+    every = options["frames_every"] or -(-len(job.sizes) * job.config.evaluations // PICTURES)
+    frames = None
+    if options["frames"] is not None:
+        frames = Frames(options["frames"], every, job.picture_of, go_on=go_on)
+        found.append(frames)
+    if options["timelapse"] is not None:
+        found.append(Timelapse(options["timelapse"], every, job.picture_of, frames=frames))
+    return found
+
+
+def watching(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of `watched`, taken out. Raises UsageError for those that mean nothing alone."""
+    found = {name: options.pop(name) for name in ("preview", "preview_file", "frames", "timelapse", "frames_every")}
+    if found["preview_file"] is not None and found["preview"] is None:
+        raise click.UsageError("--preview-file needs --preview N: say how often")
+    if found["frames_every"] is not None and found["frames"] is None and found["timelapse"] is None:
+        raise click.UsageError("--frames-every needs --frames or --timelapse: say what of")
+    return found
+
+
 def deliver(
     job: Any,
     out: Path,
@@ -114,25 +153,32 @@ def deliver(
     styles: Sequence[tuple[Path, float]] = (),
     checkpoint: Any = None,
     record: Callable[[Any], dict[str, Any]] | None = None,
+    callbacks: Sequence[Any] = (),
 ) -> int:
-    """Run a job, write its picture, and what `record` makes of the result, say so; the exit status."""
+    """Run a job, write its picture, and what `record` makes of the result, say so; the exit status.
+
+    Callbacks that have an `end` are told the picture.
+    """
     from gatys_lab.images import write
     from gatys_lab.manifest import noted, write_manifest
 
     kept = () if checkpoint is None else (checkpoint,)
     if quiet:
-        result = job.run((), *kept)
+        result = job.run(callbacks, *kept)
     else:
         say_divided(styles)
         click.echo(job.describe(), err=True)
         with Bar(job.sizes, job.config.evaluations) as bar:
-            result = job.run([bar], *kept)
+            result = job.run([bar, *callbacks], *kept)
     manifest = None if record is None else record(result)
     write(result.image, out, note=None if manifest is None else noted(manifest))
     if manifest is not None:
         write_manifest(manifest, out)
     if checkpoint is not None and result.reason != "interrupted":
         checkpoint.remove()
+    for callback in callbacks:
+        if hasattr(callback, "end"):
+            callback.end(result.image)
     if not quiet:
         what = f"{result.image.width} x {result.image.height} px, loss {result.loss:.4g}, {result.reason}"
         click.echo(f"{out}  ({what}, {result.evaluations} evaluations, {result.seconds:.1f} s)", err=True)

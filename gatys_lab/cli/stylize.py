@@ -19,6 +19,9 @@ from gatys_lab.cli._engine import (
     said,
     scaled,
     seen_through,
+    watched,
+    watchers,
+    watching,
     worked,
 )
 from gatys_lab.cli._options import COLOURS, one_each, styles_given
@@ -63,6 +66,7 @@ from gatys_lab.specs import layers_text
                    f"{', '.join(catalog.names('models'))}.")  # fmt: skip
 @seen_through
 @kept
+@watched
 @click.option("--no-manifest", is_flag=True,
               help="Write no OUT.json, and into a PNG nothing of how it was made (see gatys-lab replay).")  # fmt: skip
 @config_options
@@ -100,11 +104,12 @@ def command(
 
     if not no_manifest:
         manifest.check_manifest(out)
-    checkpoint = checkpoint_of(options)
+    checkpoint, watch = checkpoint_of(options), watching(options)
     styles = [Style(path, weight, **rest) for (path, weight), rest in zip(given, own, strict=True)]
     job = prepare(content, styles, **(options if checkpoint is None else checkpoint.choices(options)))
     record = None if no_manifest else partial(manifest.record, job, content=content, styles=styles)
-    return deliver(job, out, quiet, given, checkpoint, record)
+    callbacks = watchers(job, out, watch, go_on=checkpoint is not None and checkpoint.resume)
+    return deliver(job, out, quiet, given, checkpoint, record, callbacks)
 
 
 def _of_each_style(styles: int, options: dict[str, Any]) -> list[dict[str, Any]]:
