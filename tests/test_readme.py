@@ -15,7 +15,9 @@ COMPARING, VIDEO, RUNS = (
     (ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("comparing.md", "video.md", "runs.md")
 )
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.S)
-COMMAND = r"^    (?:pip install .* && )?(gatys-lab (?:stylize|replay|texture|fast|weights|train|compare|video) [^#\n]*)"
+COMMAND = (
+    r"^    (?:pip install .* && )?(gatys-lab (?:stylize|replay|doctor|texture|fast|weights|train|compare|video)[^#\n]*)"
+)
 COMMANDS = re.findall(COMMAND, README + COMPARING + VIDEO + RUNS, re.M)
 
 
