@@ -1,10 +1,9 @@
-"""Clips in and out: frames as images with their times, and the sound beside them. The only room that knows libav.
+"""Clips in and out: frames as images with their times, and the sound beside them (_sound.py), through _libav.py.
 
-PyAV is an extra, `pip install "gatys-lab[video]"`, imported when a clip is opened. Frames leave here upright, sRGB as
+Frames leave here upright, sRGB as
 stored, in [0, 1]; ten bits keep their depth. A clip is read and written frame by frame: memory does not grow with it.
 """
 
-import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,21 +15,22 @@ import numpy as np
 import torch
 from PIL import Image as Pillow
 
+from gatys_lab._libav import opened, pyav
+from gatys_lab._sound import Sound
 from gatys_lab.files import check_place, whole
 from gatys_lab.images import resize_to, shape_at, to_pil
 from gatys_lab.images import write as write_picture
 from gatys_lab.types import Image
 
-log = logging.getLogger(__name__)
-
 ENCODERS = {  # suffix -> (format, codec, pixel format, options)
-    ".mp4": ("mp4", "libx264", "yuv420p", {"crf": "18", "preset": "medium", "movflags": "+faststart"}),
+    ".mp4": ("mp4", "libx264", "yuv420p", {"crf": "18", "preset": "medium"}),
     ".mov": ("mov", "libx264", "yuv420p", {"crf": "18", "preset": "medium"}),
     ".mkv": ("matroska", "libx264", "yuv420p", {"crf": "18", "preset": "medium"}),
     ".webm": ("webm", "libvpx-vp9", "yuv420p", {"crf": "24", "b:v": "0", "row-mt": "1", "cpu-used": "4"}),
-    ".webp": ("webp", "libwebp_anim", "yuv420p", {"quality": "80", "loop": "0"}),
+    ".webp": ("webp", "libwebp_anim", "yuv420p", {"quality": "80"}),
     ".gif": ("gif", "gif", "pal8", {}),
 }
+MUXING = {".mp4": {"movflags": "+faststart"}, ".webp": {"loop": "0"}, ".gif": {"loop": "0"}}  # of the formats
 SILENT = (".webp", ".gif")
 TIME_BASE = Fraction(1, 90_000)  # of the frames' times where the format lets us choose
 BT601, BT709, UNSPECIFIED = 5, 1, 2  # libav's numbers of colour matrices
@@ -69,12 +69,11 @@ class Clip:
         self.path, self.lost = Path(path), 0
         self._start, self._end = Fraction(start), None if end is None else Fraction(end)
         self._step, self._size_px = None if fps is None else 1 / Fraction(fps).limit_denominator(1001), size_px
-        with _opened(self.path) as container:
+        with opened(self.path) as container:
             stream = container.streams.video[0]
             length = stream.duration * stream.time_base if stream.duration else Fraction(container.duration or 0, 10**6)
-            self.seconds = max(Fraction(0), min(length, self._end or length) - self._start)  # 0 where it is not told
-            rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        self.expected = round(self.seconds / (self._step or 1 / rate))  # frames; 0 where it is not told
+            seconds = max(Fraction(0), min(length, self._end or length) - self._start)
+            self.expected = round(seconds / (self._step or _usual(stream)))  # frames; 0 where it is not told
 
     def __iter__(self) -> Iterator[Frame]:
         frames = self._decoded()
@@ -82,10 +81,9 @@ class Clip:
 
     def _decoded(self) -> Iterator[Frame]:
         self.lost = 0
-        with _opened(self.path) as container:
+        with opened(self.path) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            usual = 1 / (stream.average_rate or stream.guessed_rate or Fraction(25))
             origin = (stream.start_time or 0) * stream.time_base
             if self._start > 0:
                 container.seek(int((origin + self._start) / stream.time_base), stream=stream)
@@ -100,13 +98,13 @@ class Clip:
                     continue
                 if waiting is not None:
                     yield Frame(waiting.image, waiting.time, time - waiting.time)
-                waiting = Frame(self._image(frame), time, usual)
+                waiting = Frame(self._image(frame), time, _usual(stream))
             if waiting is not None:
                 yield waiting
 
     def _undamaged(self, container: Any, stream: Any) -> Iterator[Any]:
         """The frames that can be decoded; the packets that cannot are counted and passed over."""
-        av = _av()
+        av = pyav()
         packets = container.demux(stream)
         while True:
             try:
@@ -135,6 +133,11 @@ class Clip:
         return resize_to(image, [max(2, side - side % 2) for side in shape])
 
 
+def _usual(stream: Any) -> Fraction:
+    """How long a frame of this stream lasts as a rule, in seconds."""
+    return 1 / Fraction(stream.average_rate or stream.guessed_rate or 25)
+
+
 def _at_rate(frames: Iterable[Frame], step: Fraction) -> Iterator[Frame]:
     """The frame that is seen at 0, step, 2 step, ..."""
     count, seen = 0, None
@@ -156,7 +159,7 @@ def check_clip_writable(path: Path) -> None:
         check_place(path)
     elif path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ValueError(f"cannot write frames to '{path}': it is there already; name a new folder, or an empty one")
-    _av()
+    pyav()
 
 
 def write(
@@ -169,18 +172,16 @@ def write(
     """
     if not path.suffix:
         return _write_folder(frames, path)
-    av = _av()
-    container_format, codec, pixel_format, options = ENCODERS[path.suffix.lower()]
-    muxing = {"movflags": options["movflags"]} if "movflags" in options else {}
-    muxing |= {"loop": "0"} if path.suffix.lower() in SILENT else {}
-    encoding = {k: v for k, v in options.items() if k not in ("movflags", "loop")}
+    av = pyav()
+    suffix = path.suffix.lower()
+    container_format, codec, pixel_format, options = ENCODERS[suffix]
     with whole(path) as part:
         try:
             with (
-                av.open(str(part), "w", format=container_format, options=muxing) as out,
-                _Sound(out, None if path.suffix.lower() in SILENT else sound, start, end) as beside,
+                av.open(str(part), "w", format=container_format, options=MUXING.get(suffix, {})) as out,
+                Sound(out, None if suffix in SILENT else sound, start, end) as beside,
             ):
-                count = _encode(out, frames, codec, pixel_format, encoding, beside)
+                count = _encode(out, frames, codec, pixel_format, options, beside)
         except av.FFmpegError as error:
             raise OSError(f"cannot write '{path}': {error.strerror or error}; nothing was changed") from error
     return count
@@ -194,10 +195,8 @@ def _write_folder(frames: Iterable[Frame], folder: Path) -> int:
     return count
 
 
-def _encode(
-    out: Any, frames: Iterable[Frame], codec: str, pixels: str, options: dict[str, str], sound: "_Sound"
-) -> int:
-    av = _av()
+def _encode(out: Any, frames: Iterable[Frame], codec: str, pixels: str, options: dict[str, str], sound: Sound) -> int:
+    av = pyav()
     frames, palette = _with_palette(frames) if pixels == "pal8" else (frames, None)
     stream, count = None, 0
     for frame in frames:
@@ -250,106 +249,3 @@ def _colours(palette: Pillow.Image) -> Any:
     known = np.asarray(palette.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
     colours[: len(known), 1:], colours[:, 0] = known, 255
     return colours
-
-
-class _Sound:
-    """The first sound of a clip, its packets copied where the format takes the codec, encoded anew where not."""
-
-    def __init__(self, out: Any, path: Path | None, start: float, end: float | None) -> None:
-        self._out, self._path, self._start, self._end = out, path, start, end
-        self._container: Any = None
-        self._packets: Iterator[tuple[Fraction, Any]] = iter(())
-        self._next: tuple[Fraction, Any] | None = None
-
-    def __enter__(self) -> "_Sound":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._container is not None:
-            self._container.close()
-
-    def begin(self) -> None:
-        """Add the stream, beside the video's."""
-        if self._path is None:
-            return
-        self._container = _opened(self._path)
-        if not self._container.streams.audio:
-            return
-        source = self._container.streams.audio[0]
-        if self._start > 0:
-            self._container.seek(int(self._start / source.time_base), stream=source)
-        if source.codec_context.name in self._out.supported_codecs:
-            self._packets = self._copied(source, self._out.add_stream_from_template(source))
-        else:
-            codec = "libopus" if self._out.format.name == "webm" else "aac"
-            self._packets = self._encoded(source, self._out.add_stream(codec, rate=48_000))
-        self._next = next(self._packets, None)
-
-    def until(self, time: Fraction | None) -> None:
-        """Write what sounds up to a time; None: all of it."""
-        while self._next is not None and (time is None or self._next[0] <= time):
-            self._out.mux(self._next[1])
-            self._next = next(self._packets, None)
-
-    def _in_time(self, source: Any, seconds: Fraction) -> bool:
-        return seconds >= self._start and (self._end is None or seconds < self._end)
-
-    def _origin(self, source: Any) -> Fraction:
-        video = self._container.streams.video[0]
-        return Fraction((video.start_time or 0) * video.time_base)
-
-    def _copied(self, source: Any, target: Any) -> Iterator[tuple[Fraction, Any]]:
-        origin = self._origin(source)
-        for packet in self._container.demux(source):
-            if packet.pts is None or packet.dts is None:
-                continue
-            seconds = packet.pts * packet.time_base - origin
-            if self._end is not None and seconds >= self._end:
-                return
-            if not self._in_time(source, seconds):
-                continue
-            shift = round((origin + Fraction(self._start)) / packet.time_base)
-            packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, target
-            yield seconds - Fraction(self._start), packet
-
-    def _encoded(self, source: Any, target: Any) -> Iterator[tuple[Fraction, Any]]:
-        origin, resampler = self._origin(source), _av().AudioResampler(target.format, target.layout, target.rate)
-        for frame in self._container.decode(source):
-            seconds = frame.pts * frame.time_base - origin
-            if self._end is not None and seconds >= self._end:
-                break
-            if not self._in_time(source, seconds):
-                continue
-            frame.pts -= round((origin + Fraction(self._start)) / frame.time_base)
-            for part in resampler.resample(frame):
-                for packet in target.encode(part):
-                    yield seconds - Fraction(self._start), packet
-        for packet in target.encode(None):
-            yield Fraction(self._end or 0), packet
-
-
-def _opened(path: Path) -> Any:
-    """A container with a video stream. Raises ValueError or OSError of one line."""
-    av = _av()
-    if path.is_dir():
-        raise IsADirectoryError(f"'{path}' is a folder; wanted a video file")
-    if not path.is_file():
-        raise FileNotFoundError(f"no file '{path}'; wanted a video")
-    try:
-        container = av.open(str(path))
-    except av.FFmpegError as error:
-        raise ValueError(
-            f"'{path}' is no video that libav can read ({error.strerror}); wanted MP4, WebM, ..."
-        ) from error
-    if not container.streams.video:
-        container.close()
-        raise ValueError(f"'{path}' has no video stream; wanted a clip with pictures")
-    return container
-
-
-def _av() -> Any:
-    try:
-        import av
-    except ImportError as error:
-        raise ValueError('no PyAV here, which reads and writes clips; pip install "gatys-lab[video]"') from error
-    return av

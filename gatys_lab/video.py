@@ -6,11 +6,11 @@ warped along the optical flow, and a temporal loss holds it there where the flow
 the frames; flow by OpenCV's DIS; balanced like every other loss.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import tee
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,12 +19,13 @@ from torch.nn import functional as F
 from gatys_lab import __version__
 from gatys_lab.clips import Clip, Frame, check_clip_writable
 from gatys_lab.clips import write as write_clip
+from gatys_lab.digests import file_digest, sha256
 from gatys_lab.fast import Painter
 from gatys_lab.files import write_whole
 from gatys_lab.flow import flow, reliable, warp
 from gatys_lab.images import Picture, as_image, longest, read, to_pil, write
 from gatys_lab.job import Job, prepare
-from gatys_lab.metrics import temporal_errors
+from gatys_lab.metrics import temporal_errors_of
 from gatys_lab.types import Image
 
 CUT = 0.15  # of the range from black to white: thumbnails of neighbouring frames that differ by more are another scene
@@ -103,8 +104,8 @@ def paint(
     """
     check_clip_writable(out)
     clip = Clip(source, start=start, end=end, fps=fps, size_px=size_px)
-    words = (__version__, digest(source), start, end, fps, size_px, key)
-    folder = _prepared(out.with_name(f"{out.name}.frames"), hashlib.sha256(repr(words).encode()).hexdigest())
+    words = (__version__, file_digest(source), start, end, fps, size_px, key)
+    folder = _prepared(out.with_name(f"{out.name}.frames"), sha256(repr(words).encode()))
     times, resumed, scenes = [], 0, 0
     before: tuple[Image, Image] | None = None
     for number, frame in enumerate(clip, start=1):
@@ -167,15 +168,9 @@ def steadiness(
     """
     figures: dict[str, Any] = {}
     for name, distance in (("short", 1), ("long", apart)):
-        for who, clip in (("", result), (" floor", content)):
-            seen, painted = ((frame.image for frame in frames()) for frames in (content, clip))
-            errors = list(temporal_errors(seen, painted, distance))
-            if errors:
-                figures |= {f"{name}{who}": sum(errors) / len(errors), f"{name}{who} by frame": errors}
+        seen, itself = tee(frame.image for frame in content())
+        painted = (frame.image for frame in result())
+        both = zip(*temporal_errors_of(seen, [painted, itself], distance), strict=True)
+        for who, errors in zip(("", " floor"), both, strict=False):  # there is none of a clip that is too short
+            figures |= {f"{name}{who}": sum(errors) / len(errors), f"{name}{who} by frame": list(errors)}
     return figures
-
-
-def digest(path: Path) -> str:
-    """Of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

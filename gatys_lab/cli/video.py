@@ -104,6 +104,7 @@ def _manner(name: str, own: dict[str, Any], style: Path, given: dict[str, Any]) 
     import torch
 
     from gatys_lab import devices, video
+    from gatys_lab.digests import file_digest
     from gatys_lab.fast import Painter, source
     from gatys_lab.images import read
     from gatys_lab.models._base import fingerprint
@@ -111,7 +112,7 @@ def _manner(name: str, own: dict[str, Any], style: Path, given: dict[str, Any]) 
     threads = given.pop("threads", None)
     if threads is not None:
         torch.set_num_threads(threads)
-    key = repr((name, own, video.digest(style), sorted(given.items(), key=str)))
+    key = repr((name, own, file_digest(style), sorted(given.items(), key=str)))
     if name == ENGINE:
         steady = {"steady": given.pop("steady")} if "steady" in given else {}
         return video.Following(read(style), given, **steady), key

@@ -22,7 +22,7 @@ Images are (N, 3, H, W) in [0, 1], features mappings of layers to (N, C, h, w); 
 from gatys_lab.metrics._colours import colour_histogram, sliced_wasserstein
 from gatys_lab.metrics._features import feature_distance, perceptual
 from gatys_lab.metrics._structure import edges, psnr, ssim
-from gatys_lab.metrics._temporal import temporal_error, temporal_errors, warp_error
+from gatys_lab.metrics._temporal import temporal_error, temporal_errors, temporal_errors_of, warp_error
 
 __all__ = [
     "colour_histogram",
@@ -34,5 +34,6 @@ __all__ = [
     "ssim",
     "temporal_error",
     "temporal_errors",
+    "temporal_errors_of",
     "warp_error",
 ]

@@ -6,7 +6,7 @@ Differs: the root of the mean square, as the tables of the stylisation papers re
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -30,15 +30,23 @@ def temporal_errors(contents: Iterable[Image], results: Iterable[Image], apart: 
     With the contents for results it is the floor: what flow, light and noise leave in the clip itself. Memory: `apart`
     frames. Raises ValueError if one runs out before the other.
     """
+    return (errors[0] for errors in temporal_errors_of(contents, [results], apart))
+
+
+def temporal_errors_of(
+    contents: Iterable[Image], several: Sequence[Iterable[Image]], apart: int = 1
+) -> Iterator[tuple[float, ...]]:
+    """`temporal_errors` of several results of one clip, whose flow is found once."""
     if apart < 1:
         raise ValueError(f"frames {apart} apart; wanted at least 1")
-    earlier: deque[tuple[Image, Image]] = deque(maxlen=apart)
-    for content, result in zip(contents, results, strict=True):
+    earlier: deque[tuple[Image, ...]] = deque(maxlen=apart)
+    for content, *results in zip(contents, *several, strict=True):
         if len(earlier) == apart:
-            before, painted = earlier[0]
+            before, *painted = earlier[0]
             back = flow(content, before)
-            yield warp_error(painted, result, back, reliable(back, flow(before, content)))
-        earlier.append((content, result))
+            trust = reliable(back, flow(before, content))
+            yield tuple(warp_error(*pair, back, trust) for pair in zip(painted, results, strict=True))
+        earlier.append((content, *results))
 
 
 def temporal_error(contents: Iterable[Image], results: Iterable[Image], apart: int = 1) -> float:
