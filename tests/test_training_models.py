@@ -74,6 +74,31 @@ def test_every_weight_of_the_model_learns(name, folder):
         assert key.startswith("encoder.") or (weight.grad is not None and weight.grad.abs().max() > 0), key
 
 
+def test_the_pixels_of_what_is_no_swap_are_known_and_count_as_the_engine_counts_them():
+    recipe = a_recipe("inverse", pixel_weight=20.0)
+    contents, styles = torch.rand(2, 3, 48, 48), torch.rand(2, 3, 48, 48)
+    with torch.no_grad():
+        total, parts = Lesson(recipe, "fp32")(contents, styles)
+        plain, _ = Lesson(a_recipe("inverse"), "fp32")(contents, styles)
+        painted, both = recipe.paint(contents, styles)[0], torch.cat([contents, styles])
+    assert len(painted) == 8  # two photographs, two paintings, four swaps
+    wanted = 20 * (painted[:4] - both).square().mean()
+    torch.testing.assert_close(parts["pixels"], wanted)
+    torch.testing.assert_close(total, plain + wanted)
+
+
+@pytest.mark.parametrize("depth", [1, 4])
+def test_the_depth_of_the_inverse_decoder_is_kept_in_its_file(tmp_path, depth):
+    made = inverse.create(lite.build(), depth=depth)
+    save(made, tmp_path / "own.safetensors", {"depth": depth})
+    model = catalog.load("models", "inverse", weights=tmp_path / "own.safetensors")
+    assert sum(1 for name, _ in model.decoder.named_parameters() if name.startswith("conv3_")) == 2 * depth
+    picture = torch.rand(1, 3, 41, 37)
+    with pytest.raises(ValueError, match="a decoder of depth 5; wanted 1 to 4"):
+        inverse.create(lite.build(), depth=5)
+    assert model(picture, model.style_of(picture)).shape == picture.shape
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "muon"])
 def test_an_interrupted_run_resumed_is_the_uninterrupted_one(folder, tmp_path, optimizer, monkeypatch):
     settings = replace(QUICK, optimizer=optimizer)

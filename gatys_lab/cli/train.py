@@ -202,16 +202,20 @@ def adaattn(form: str, shallow: bool, **options: Any) -> None:
 @click.option("--patch", type=click.IntRange(min=1), default=3, show_default=True, help="Of the swap, in cells.")
 @click.option("--stride", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--norm", type=click.Choice(["none", "batch", "instance"]), default="none", show_default=True)
+@click.option("--depth", type=click.IntRange(1, 4), default=1, show_default=True,
+              help="Convolutions of the decoder at the features' own scale.")  # fmt: skip
 @click.option("--swaps/--no-swaps", default=True, help="Learn from swapped features too.")
 @click.option("--tv-weight", type=WEIGHT, default=1e-6, show_default=True)
-def inverse(patch: int, stride: int, norm: str, swaps: bool, tv_weight: float, **shared: Any) -> None:
+@click.option("--pixel-weight", type=WEIGHT, default=0.0, show_default=True,
+              help="Of the distance in pixels to what is painted again without a swap.")  # fmt: skip
+def inverse(patch: int, stride: int, norm: str, depth: int, **options: Any) -> None:
     """Train the inverse network of style swap (Chen & Schmidt 2016).
 
     \b
     gatys-lab train inverse --photos photos/ --paintings paintings/ -o inverse.safetensors
     """
-    losses = {"tv_weight": tv_weight, "swaps": swaps}
-    _train("inverse", {"patch": patch, "stride": stride, "norm": norm}, losses, **shared)
+    losses = {k: options.pop(k) for k in ("tv_weight", "swaps", "pixel_weight")}
+    _train("inverse", {"patch": patch, "stride": stride, "norm": norm, "depth": depth}, losses, **options)
 
 
 def _train(name: str, options: dict[str, Any], losses: dict[str, Any], **shared: Any) -> None:

@@ -20,6 +20,7 @@ from gatys_lab.networks._vgg import VGG
 from gatys_lab.types import Image
 
 LAYER = "relu3_1"
+DEEPEST = 4  # the convolutions of a block 3
 DECODER = WIDTHS | {"lite": (32, 64, 128)}  # AdaIN's half as wide give photographs back .08 off in the mean
 
 
@@ -53,10 +54,13 @@ class Inverse(FeedForward):
         return self.decoder(self.target(content[LAYER], styles, shares, alpha))
 
 
-def create(encoder: VGG, patch: int = 3, stride: int = 1, norm: str = "none") -> Inverse:
-    """The untrained model. `norm` none, batch or instance is the decoder's."""
+def create(encoder: VGG, patch: int = 3, stride: int = 1, norm: str = "none", depth: int = 1) -> Inverse:
+    """The untrained model. `norm` none, batch or instance is the decoder's, and `depth`, 1 to 4, how many convolutions
+    it has at the features' own scale: 1 is published."""
+    if not 1 <= depth <= DEEPEST:
+        raise ValueError(f"a decoder of depth {depth}; wanted 1 to {DEEPEST}")
     channels = _files.channels(encoder, LAYER)
-    decoder = Mirror(LAYER, channels, DECODER[encoder.name], norm=norm)
+    decoder = Mirror(f"relu3_{depth}", channels, DECODER[encoder.name], norm=norm)
     return Inverse(encoder, decoder, style_swap.build(patch, stride))
 
 
