@@ -1,7 +1,7 @@
 """Clips in and out: frames as images with their times, and the sound beside them (_sound.py), through _libav.py.
 
-Frames leave here upright, sRGB as
-stored, in [0, 1]; ten bits keep their depth. A clip is read and written frame by frame: memory does not grow with it.
+Frames leave here upright, sRGB as stored, in [0, 1]; ten bits keep their depth. A clip is read and written frame by
+frame: memory does not grow with it.
 """
 
 from collections.abc import Iterable, Iterator

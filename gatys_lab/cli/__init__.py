@@ -24,7 +24,9 @@ class _Folder(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
             return None
-        return importlib.import_module(f"gatys_lab.cli.{cmd_name.replace('-', '_')}").command
+        command: click.Command = importlib.import_module(f"gatys_lab.cli.{cmd_name.replace('-', '_')}").command
+        command.name = cmd_name
+        return command
 
 
 @click.group(cls=_Folder, context_settings={"help_option_names": ["-h", "--help"]})
