@@ -3,7 +3,9 @@
 Every finished frame is kept in a folder beside the result until the clip is whole: an interrupted run goes on where it
 stopped, and what comes out is the same. The engine follows Ruder et al. 2016: it starts from the last painted frame,
 warped along the optical flow, and a temporal loss holds it there where the flow can be trusted. Differs: one pass over
-the frames; flow by OpenCV's DIS; balanced like every other loss.
+the frames; flow by OpenCV's DIS; balanced like every other loss. A model's pictures are held by the same loss, whose
+least value beside the squared distance to the model's picture has a closed form. What does not help: smoothing the
+content's means and deviations over time (AdaIN, 24 frames of a clip at 256 px: warp error .0787 instead of .0788).
 """
 
 import json
@@ -14,6 +16,7 @@ from itertools import tee
 from pathlib import Path
 from typing import Any, Protocol
 
+from torch import Tensor
 from torch.nn import functional as F
 
 from gatys_lab import __version__
@@ -40,12 +43,18 @@ class Manner(Protocol):
 
 @dataclass(frozen=True)
 class OneByOne:
-    """A feed-forward model, for which every frame is a picture of its own."""
+    """A feed-forward model, for which every frame is a picture of its own; `steady` is the weight of the last one."""
 
     painter: Painter
+    steady: float = 2.0
 
     def __call__(self, frame: Image, before: tuple[Image, Image] | None) -> Image:
-        return self.painter(Picture(frame)).image.cpu()
+        painted = self.painter(Picture(frame)).image.cpu()
+        if before is None or self.steady == 0:
+            return painted
+        warped, trust = _moved(before, frame)
+        held = self.steady * trust
+        return (painted + held * warped) / (1 + held)
 
 
 @dataclass
@@ -63,15 +72,19 @@ class Following:
             self._job = prepare(Picture(frame), self.painting, **{**self.options, "size_px": longest(frame)})
         job = replace(self._job, photo=Picture(frame))
         if before is not None:
-            back = flow(frame, before[0])
-            mask = reliable(back, flow(before[0], frame))
-            job = job.following(warp(before[1], back), mask, self.steady, self.evaluations)
+            job = job.following(*_moved(before, frame), self.steady, self.evaluations)
         result = job.run()
         if result.reason == "interrupted":
             raise KeyboardInterrupt
         if result.reason == "diverged":
             raise ValueError("the loss of a frame is not finite: choose other weights, or --precision fp32")
         return result.pixels.cpu()
+
+
+def _moved(before: tuple[Image, Image], frame: Image) -> tuple[Image, Tensor]:
+    """The last painting, as this frame would show it, and where that can be trusted (1, 1, H, W)."""
+    back = flow(frame, before[0])
+    return warp(before[1], back), reliable(back, flow(before[0], frame))
 
 
 @dataclass(frozen=True)

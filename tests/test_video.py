@@ -9,7 +9,8 @@ import torch
 from gatys_lab import cli, video
 from gatys_lab.clips import Clip, Frame, write
 from gatys_lab.images import Picture, as_image
-from gatys_lab.video import Following, is_cut, paint
+from gatys_lab.metrics import temporal_error
+from gatys_lab.video import Following, OneByOne, is_cut, paint
 
 
 def clip_of(images, path):
@@ -95,6 +96,44 @@ def test_what_a_cut_is():
     a, b = torch.rand(2, 1, 3, 40, 60)
     assert not is_cut(a, a) and not is_cut(a, a.roll(3, 3))
     assert is_cut(a, torch.ones_like(a)) and is_cut(a, b[..., :50])
+
+
+class Flickering:
+    """A model whose pictures are the frames, lighter and darker in turn."""
+
+    def __init__(self):
+        self.count = 0
+
+    def __call__(self, picture):
+        self.count += 1
+        return Picture((picture.image + 0.1 * (-1) ** self.count).clamp(0, 1))
+
+
+def test_a_models_pictures_are_held_by_the_last_one(clip):
+    frames = [frame.image for frame in Clip(clip)][:3]
+    first = OneByOne(Flickering())(frames[0], None)
+    assert torch.equal(first, (frames[0] - 0.1).clamp(0, 1))
+    alone = OneByOne(Flickering(), steady=0.0)(frames[1], (frames[0], first))
+    assert torch.equal(alone, (frames[1] - 0.1).clamp(0, 1))
+    model = Flickering()
+    model(Picture(frames[0]))  # the next one is lighter
+    lighter, before = (frames[1] + 0.1).clamp(0, 1), (frames[0], first)
+    held = OneByOne(model, steady=3.0)(frames[1], before).requires_grad_()
+    warped, trust = video._moved(before, frames[1])
+    cost = (held - lighter).square().sum() + 3 * (trust * (held - warped).square()).sum()
+    assert torch.autograd.grad(cost, held)[0].abs().max() < 1e-5  # least there
+    assert 0 < trust.mean() < 1 and not torch.allclose(held, lighter)
+
+
+def test_steady_makes_a_flickering_model_steadier(clip):
+    frames = [frame.image for frame in Clip(clip)][:6]
+    errors = []
+    for steady in (0.0, 2.0, 8.0):
+        manner, painted = OneByOne(Flickering(), steady=steady), []
+        for i, frame in enumerate(frames):
+            painted.append(manner(frame, (frames[i - 1], painted[-1]) if i else None))
+        errors.append(temporal_error(frames, painted))
+    assert errors[0] > 2 * errors[1] > 2 * errors[2]
 
 
 def test_how_steady_it_is_beside_the_clip(clip, tmp_path):

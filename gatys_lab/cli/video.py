@@ -14,7 +14,7 @@ from gatys_lab.config import DEFAULTS
 
 ENGINE = "engine"
 LONG = 10  # frames apart, of the report's long-term error
-ENGINE_ONLY = ("style_loss", "balance", "evaluations", "steady", "seed", "optimizer")
+ENGINE_ONLY = ("style_loss", "balance", "evaluations", "seed", "optimizer")
 MODEL_ONLY = ("alpha", "colour", "weights", "encoder")
 
 
@@ -24,7 +24,7 @@ MODEL_ONLY = ("alpha", "colour", "weights", "encoder")
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path),
               help="The clip to write: .mp4, .mov, .mkv, .webm, .webp, .gif, or a folder for pictures.")  # fmt: skip
 @click.option("--model", type=Model(), default="adain", show_default=True,
-              help=f"adain, adaattn, inverse, frame by frame; or {ENGINE}: each frame from the last.")  # fmt: skip
+              help=f"adain, adaattn, inverse; or {ENGINE}: each frame from the last.")  # fmt: skip
 @click.option("--size", "size_px", type=click.IntRange(min=2), help="Longest side.  [default: the clip's own]")
 @click.option("--start", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Seconds.")
 @click.option("--end", type=click.FloatRange(min=0, min_open=True), help="Seconds.  [default: the clip's end]")
@@ -38,7 +38,8 @@ MODEL_ONLY = ("alpha", "colour", "weights", "encoder")
 @click.option("--evaluations", type=click.IntRange(min=2),
               help=f"Of the engine: for a scene's first frame, a size.  [default: {DEFAULTS.evaluations}]")  # fmt: skip
 @click.option("--steady", type=click.FloatRange(min=0),
-              help="Of the engine: weight of the temporal loss; 0 is without.  [default: 5]")  # fmt: skip
+              help="How much the last painting counts, moved along the flow; 0: not at all.  "
+                   f"[default: 2; of the {ENGINE}: 5]")  # fmt: skip
 @click.option("--optimizer", help="Of the engine: " + ", ".join(catalog.names("optimizers")))
 @click.option("--seed", type=int, help="Of the engine.")
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path),
@@ -113,8 +114,8 @@ def _manner(name: str, own: dict[str, Any], style: Path, given: dict[str, Any]) 
     if threads is not None:
         torch.set_num_threads(threads)
     key = repr((name, own, file_digest(style), sorted(given.items(), key=str)))
+    steady = {"steady": given.pop("steady")} if "steady" in given else {}
     if name == ENGINE:
-        steady = {"steady": given.pop("steady")} if "steady" in given else {}
         return video.Following(read(style), given, **steady), key
     device = devices.choose(given["device"])
     built = {"weights": given.get("weights"), "encoder": given.get("encoder"), **own}
@@ -123,7 +124,7 @@ def _manner(name: str, own: dict[str, Any], style: Path, given: dict[str, Any]) 
     model = model.to(devices.PRECISIONS[precision])
     painter = Painter(model, [source(style, model)], given.get("alpha", 1.0), given.get("colour"), device=device)
     key += precision
-    return video.OneByOne(painter), key + fingerprint(model)
+    return video.OneByOne(painter, **steady), key + fingerprint(model)
 
 
 class _Bar:
