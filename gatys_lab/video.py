@@ -11,10 +11,11 @@ content's means and deviations over time (AdaIN, 24 frames of a clip at 256 px: 
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import tee
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -33,6 +34,7 @@ from gatys_lab.types import Image
 
 CUT = 0.15  # of the range from black to white: thumbnails of neighbouring frames that differ by more are another scene
 THUMBNAIL_PX = 16
+T = TypeVar("T")
 
 
 class Manner(Protocol):
@@ -121,20 +123,21 @@ def paint(
     folder = _prepared(out.with_name(f"{out.name}.frames"), sha256(repr(words).encode()))
     times, resumed, scenes = [], 0, 0
     before: tuple[Image, Image] | None = None
-    for number, frame in enumerate(clip, start=1):
-        place = folder / f"{number:06}.png"
-        if before is None or is_cut(before[0], frame.image):
-            scenes, before = scenes + 1, None
-        if place.is_file():
-            resumed += 1
-            painted = read(place).image
-        else:
-            picture = to_pil(manner(frame.image, before))
-            write(picture, place)
-            painted = as_image(picture).image  # in 8 bits, as a resumed run would find it
-        before = (frame.image, painted)
-        times.append((frame.time, frame.duration))
-        report(number, max(clip.expected, number) if clip.expected else 0)
+    with _Beside() as keep:
+        for number, frame in enumerate(_ahead(clip), start=1):
+            place = folder / f"{number:06}.png"
+            if before is None or is_cut(before[0], frame.image):
+                scenes, before = scenes + 1, None
+            if place.is_file():
+                resumed += 1
+                painted = read(place).image
+            else:
+                picture = to_pil(manner(frame.image, before))
+                keep(write, picture, place)
+                painted = as_image(picture).image  # in 8 bits, as a resumed run would find it
+            before = (frame.image, painted)
+            times.append((frame.time, frame.duration))
+            report(number, max(clip.expected, number) if clip.expected else 0)
     if not times:
         raise ValueError(f"no frame of '{source}' could be decoded from {start:g} s on; wanted at least one")
 
@@ -143,9 +146,39 @@ def paint(
             yield Frame(read(folder / f"{number:06}.png").image, time, duration)
 
     figures = {} if apart is None else steadiness(lambda: clip, finished, apart)
-    write_clip(finished(), out, sound=source, start=start, end=end)
+    write_clip(_ahead(finished()), out, sound=source, start=start, end=end)
     shutil.rmtree(folder)
     return Outcome(len(times), resumed, scenes, clip.lost, figures)
+
+
+class _Beside:
+    """One thing at a time in another thread: the next one waits for it, and hears what went wrong."""
+
+    def __init__(self) -> None:
+        self._thread, self._last = ThreadPoolExecutor(1), Future[None]()
+        self._last.set_result(None)
+
+    def __enter__(self) -> "_Beside":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._thread.shutdown()
+        if error[0] is None:
+            self._last.result()
+
+    def __call__(self, work: Callable[..., None], *arguments: Any) -> None:
+        self._last.result()
+        self._last = self._thread.submit(work, *arguments)
+
+
+def _ahead(items: Iterable[T]) -> Iterator[T]:
+    """The same items, each made in another thread while the one before is used."""
+    iterator, end = iter(items), object()
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, iterator, end)
+        while (item := coming.result()) is not end:
+            coming = thread.submit(next, iterator, end)
+            yield item  # type: ignore[misc]
 
 
 def is_cut(before: Image, frame: Image) -> bool:

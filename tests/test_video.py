@@ -71,6 +71,24 @@ def test_an_interrupted_run_ends_like_one_that_was_not(clip, tmp_path):
         assert torch.equal(pixels(out), pixels(tmp_path / "whole.mkv"))
 
 
+@pytest.mark.parametrize("full_at", [3, 8])
+def test_a_disk_that_is_full_ends_it_and_what_was_kept_is_kept(clip, tmp_path, monkeypatch, full_at):
+    whole, written = video.write, []
+
+    def write_(picture, place):
+        written.append(place)
+        if len(written) == full_at:
+            raise OSError(28, "No space left on device")
+        whole(picture, place)
+
+    monkeypatch.setattr(video, "write", write_)
+    with pytest.raises(OSError, match="No space"):
+        paint(clip, tmp_path / "out.mkv", Memory())
+    assert not (tmp_path / "out.mkv").exists()
+    monkeypatch.setattr(video, "write", whole)
+    assert paint(clip, tmp_path / "out.mkv", Memory()).resumed >= full_at - 1
+
+
 def test_frames_of_another_run_are_not_used(clip, tmp_path):
     out = tmp_path / "out.mkv"
     for change in ({"key": "other"}, {"end": 0.75}, {"size_px": 32}):
