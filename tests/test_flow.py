@@ -1,12 +1,18 @@
 """Flow and warping against pictures whose motion is known, and the temporal error against truth."""
 
+import importlib
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from torch.nn import functional as F
 
+from gatys_lab.clips import Clip
 from gatys_lab.flow import flow, reliable, warp
+from gatys_lab.images import read, resize
 from gatys_lab.metrics import temporal_error, temporal_errors, warp_error
 
 
@@ -103,3 +109,35 @@ def test_without_opencv_the_remedy_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(ValueError, match=r'pip install "gatys-lab\[video\]"'):
         flow(*camera(count=2))
+
+
+def test_the_flow_of_a_camera_that_zooms_and_turns_is_the_true_one(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "examples"))
+    draw_clip = importlib.import_module("draw_clip")
+    photo = resize(read(Path(__file__).parent.parent / "examples/images/chelsea.jpg").image, 192)
+    frames = [draw_clip.frame(photo, i / 12) for i in range(4)]
+    shape = (photo.shape[2], photo.shape[3])
+    truth = draw_clip.true_flow(shape, 1 / 12, 0.0)
+    assert truth.abs().max() > 1.5  # px: it does move
+    torch.testing.assert_close(  # and back again is where it began
+        truth + warp(draw_clip.true_flow(shape, 0.0, 1 / 12), truth), torch.zeros_like(truth), atol=0.05, rtol=0
+    )
+    found = flow(frames[1], frames[0])
+    trust = reliable(found, flow(frames[0], frames[1]))
+    assert trust.mean() > 0.7
+    off = ((found - truth).square().sum(1, keepdim=True).sqrt() * trust).sum() / trust.sum()
+    assert off < 0.4  # px
+    inner = torch.zeros_like(trust)
+    inner[..., 12:-12, 12:-12] = 1
+    assert warp_error(frames[0], frames[1], truth, inner) < 0.03  # the truth explains the clip
+    assert temporal_error(frames, frames) < 0.03  # and so does what was found
+
+
+def test_the_clip_of_a_moving_camera_is_drawn(tmp_path):
+    pytest.importorskip("av")
+    script, photo = (Path(__file__).parent.parent / "examples" / name for name in ("draw_clip.py", "images/coffee.jpg"))
+    command = [sys.executable, script, photo, "-o", "clip.mp4", "--size", "64", "--frames", "5"]
+    environment = {**os.environ, "PYTHONPATH": str(script.parent.parent)}
+    subprocess.run([str(word) for word in command], check=True, cwd=tmp_path, env=environment)
+    frames = [frame.image for frame in Clip(tmp_path / "clip.mp4")]
+    assert len(frames) == 5 and frames[0].shape[3] == 64 and not torch.allclose(frames[0], frames[4], atol=0.05)
