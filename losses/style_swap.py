@@ -20,7 +20,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from gatys_lab.losses import _moments
-from gatys_lab.losses._patches import Patches, checked, one_by_one
+from gatys_lab.losses._patches import Patches, Style, checked, one_by_one
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,21 @@ class StyleSwap:
 
         Raises ValueError if there is none.
         """
+        searched, cells, best = self._search(style, content, weights)
+        swapped = Patches(self.patch, self.stride).rebuild(cells, searched.cells, best).cells
+        return swapped.view_as(cells).permute(2, 0, 1)[None]
+
+    def matches(self, style: Tensor, content: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Which style patch each content patch becomes (rows, columns): the index of its first cell, row by row."""
+        return self._search(style, content, weights)[2]
+
+    def _search(self, style: Tensor, content: Tensor, weights: Tensor | None) -> tuple[Style, Tensor, Tensor]:
+        """The style as it is searched, the content's cells (h', w', C), and what `matches` returns."""
         patches = Patches(self.patch, self.stride)
         searched = patches.style(style.detach(), weights, self.candidates)
         patches.check_size("content", content)
         cells = one_by_one(content.detach())[0]
-        swapped = patches.rebuild(cells, searched.cells, patches.matches(cells, searched)).cells
-        return swapped.view_as(cells).permute(2, 0, 1)[None]
+        return searched, cells, patches.matches(cells, searched)
 
     def __call__(self, features: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
         if features.shape[1:] != target.shape[1:]:

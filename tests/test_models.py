@@ -222,3 +222,17 @@ def test_a_network_that_pads_with_zeros_needs_room_for_the_decoder_too():
     with pytest.raises(ValueError, match="needs 5 px a side"):
         model.style_of(torch.rand(1, 3, 4, 40))
     assert model(torch.rand(1, 3, 9, 9), model.style_of(torch.rand(1, 3, 9, 9))).shape == (1, 3, 9, 9)
+
+
+@pytest.mark.parametrize("form", adaattn.FORMS)
+def test_attention_can_be_looked_at_and_is_what_the_mean_is_made_with(form):
+    model, content = a_model("adaattn", form=form), torch.rand(1, 3, 48, 64)
+    style, features = model.style_of(torch.rand(1, 3, 64, 48)), model.features(content)
+    weights = model.attended(features, "relu4_1", style, torch.eye(8 * 6)[None], [0, 7, 41])
+    assert weights.shape == (1, 8 * 6, 3) and weights.min() >= 0
+    torch.testing.assert_close(weights.sum(1), torch.ones(1, 3))
+    query = model.attention["relu4_1"].f(model.known(features, "relu4_1")).flatten(2)
+    mean, _ = model.attention["relu4_1"].attend(query, style["key relu4_1"], style["value relu4_1"])
+    torch.testing.assert_close(style["value relu4_1"] @ weights, mean[..., [0, 7, 41]], atol=1e-4, rtol=1e-4)
+    every = model.attended(features, "relu4_1", style, style["value relu4_1"])
+    torch.testing.assert_close(every, mean, atol=1e-4, rtol=1e-4)

@@ -33,6 +33,16 @@ def test_swap_of_a_picture_with_itself_is_the_identity(patch: int, stride: int) 
         torch.testing.assert_close(style_swap.build(patch, stride).fit(same, same), same)
 
 
+def test_matches_say_which_patches_the_swap_is_made_of() -> None:
+    content, style = features(4, 7, 6, seed=2), features(4, 6, 8, seed=3)
+    loss = style_swap.build(patch=1)
+    best = loss.matches(style, content)
+    assert best.shape == (7, 6)
+    torch.testing.assert_close(style.flatten(2)[..., best], loss.fit(style, content), rtol=0, atol=0)
+    wide = style_swap.build().matches(style, style)  # of 3 x 3: first cells, and each patch is most like itself
+    assert wide.tolist() == [[y * 8 + x for x in range(6)] for y in range(4)]
+
+
 def test_swap_works_on_the_picture_itself() -> None:
     photo, painting = torch.rand(1, 3, 17, 12), torch.rand(1, 3, 11, 19)
     target = style_swap.build().fit(painting, photo)

@@ -17,7 +17,7 @@ from gatys_lab.models._base import Shares
 from gatys_lab.models._files import save
 from gatys_lab.networks import lite
 from gatys_lab.objective import content, style
-from gatys_lab.training import _judge, feedforward
+from gatys_lab.training import _judge, feedforward, objective_of
 from gatys_lab.training import adaattn as adaattn_recipe
 from gatys_lab.training import adain as adain_recipe
 from gatys_lab.training import inverse as inverse_recipe
@@ -240,6 +240,20 @@ def test_the_figures_of_models(own, monkeypatch):
     found = _judge.judge(own / "adaattn.safetensors", pairs, own / "adain.safetensors")
     assert set(found) == {"adaattn local", "adain local", "model global", "photo global"}
     assert min(found.values()) > 0
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_objective_of_a_model_is_what_a_step_of_its_training_minimises(name):
+    recipe = a_recipe(name, swaps=False) if name == "inverse" else a_recipe(name)
+    photo, painting = torch.rand(2, 1, 3, 64, 48, generator=_seeded())
+    objective = objective_of(recipe.model, photo, painting)
+    picture, seen, look = recipe.paint(photo, painting)
+    if name == "inverse":  # in training, of all swaps of a batch; here of the one
+        style = recipe.model.style_of(painting)
+        seen = {"relu3_1": recipe.model.swapped(seen["relu3_1"][:1], style)}
+        picture = recipe.model.decoder(seen["relu3_1"])
+    found = recipe.model.encoder(picture, tuple(dict.fromkeys((*recipe.layers, *objective.layers))))
+    torch.testing.assert_close(objective(found).total, recipe.loss(found, seen, look).total, rtol=1e-4, atol=1e-5)
 
 
 def test_the_command_that_measures_a_model(own, folder, capsys, monkeypatch):

@@ -53,6 +53,7 @@ class Attention(nn.Module):
         self.h = nn.Conv2d(values, values, 1)
         self.out = nn.Conv2d(values, values, 1) if form == "sanet" else None
         self.form = form
+        self.attend = _attention.FORMS["softmax" if form == "sanet" else form]
         for convolution in (self.f, self.g, self.h):
             nn.init.dirac_(convolution.weight)
             assert convolution.bias is not None
@@ -60,8 +61,7 @@ class Attention(nn.Module):
 
     def forward(self, content: Tensor, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """What scales and what is added to the content's (normalised) features (N, C, h, w), the same shape each."""
-        attend = _attention.FORMS["softmax" if self.form == "sanet" else self.form]
-        mean, std = (m.view_as(content) for m in attend(query.flatten(2), key, value))
+        mean, std = (m.view_as(content) for m in self.attend(query.flatten(2), key, value))
         return (std, mean) if self.out is None else (torch.ones_like(std), self.out(mean.to(query.dtype)).float())
 
 
@@ -154,8 +154,7 @@ class AdaAttN(FeedForward):
         self, content: Mapping[str, Tensor], level: str, styles: Sequence[Style], shares: Shares, alpha: float = 1.0
     ) -> Tensor:
         """F_cs of a level (N, C, h, w), 32 bits."""
-        learnt, f = self._learnt(level), content[level].float()
-        query = learnt.f(self.known(content, level).to(learnt.f.weight.dtype))
+        learnt, f, query = self._learnt(level), content[level].float(), self._query(content, level)
         base = f if learnt.form == "sanet" else normalise(f, unbiased=self.unbiased)
 
         def manner(style: Style) -> Tensor:
@@ -164,6 +163,29 @@ class AdaAttN(FeedForward):
             return std * base + mean
 
         return torch.lerp(f, shares.mix(f, map(manner, styles)), alpha)
+
+    def attended(
+        self,
+        content: Mapping[str, Tensor],
+        level: str,
+        style: Style,
+        values: Tensor,
+        cells: Sequence[int] | None = None,
+    ) -> Tensor:
+        """What the content's cells (of a level, row by row; None: all n) see of a style: the mean (N, C, n) of values.
+
+        `content`: `features` of the photo. `values` (N, C, Q): anything that the style's positions have, such as its
+        pixels; the identity (1, Q, Q) gives the weights of attention. Without a mask the positions are all cells.
+        """
+        query = self._query(content, level).flatten(2)
+        query = query if cells is None else query[..., list(cells)]
+        key, values = (t.expand(len(query), -1, -1) for t in (style[f"key {level}"].to(query.dtype), values))
+        return self._learnt(level).attend(query, key, values)[0]
+
+    def _query(self, content: Mapping[str, Tensor], level: str) -> Tensor:
+        f = self._learnt(level).f
+        found: Tensor = f(self.known(content, level).to(f.weight.dtype))
+        return found
 
 
 def joined(styles: Sequence[Style]) -> Style:

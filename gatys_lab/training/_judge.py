@@ -36,6 +36,18 @@ def judge(weights: str | Path, pairs: Sequence[Pair], rival: str | Path | None =
     return _mean(_adaattn, model, pairs) | (_mean(_local(model), load_model(rival), pairs) if rival else {})
 
 
+def objective_of(model: FeedForward, photo: Image, painting: Image) -> Fitted:
+    """What a model was trained to minimise, of this pair, (1, 3, H, W) each: the engine can minimise it, too."""
+    if isinstance(model, AdaIN):
+        return _fitted(adain_recipe.build(model), photo, painting)
+    if isinstance(model, AdaAttN):
+        return _fitted(adaattn_recipe.build(model), photo, painting)
+    assert isinstance(model, Inverse)
+    with torch.no_grad():
+        target = model.swapped(model.features(photo)[LAYER], model.style_of(painting))
+    return inverse_recipe.build(model).objective.fit({LAYER: target}, {})
+
+
 def _mean(figures: Callable[..., dict[str, float]], model: FeedForward, pairs: Sequence[Pair]) -> dict[str, float]:
     rows = [figures(model, *pair) for pair in pairs]
     return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
@@ -43,7 +55,7 @@ def _mean(figures: Callable[..., dict[str, float]], model: FeedForward, pairs: S
 
 def _adain(model: AdaIN, photo: Image, painting: Image) -> dict[str, float]:
     """The two losses of the model's picture, and of the engine's after `EVALUATIONS` from the photograph."""
-    objective = _fitted(adain_recipe.build(model), photo, painting)
+    objective = objective_of(model, photo, painting)
     picture = model(photo, model.style_of(painting))
     optimizer = catalog.load("optimizers", "lbfgs")
     found = optimize(photo, model.encoder, objective, optimizer, evaluations=EVALUATIONS).image
@@ -58,10 +70,7 @@ def _adain(model: AdaIN, photo: Image, painting: Image) -> dict[str, float]:
 def _inverse(model: Inverse, photo: Image, painting: Image) -> dict[str, float]:
     """The error of a photograph that goes through, and the objective of swapped features after the model's one pass
     and after `ADAM_STEPS` of the engine's from the photograph."""
-    style = model.style_of(painting)
-    with torch.no_grad():
-        target = model.swapped(model.features(photo)[LAYER], style)
-        objective = inverse_recipe.build(model).objective.fit({LAYER: target}, {})
+    style, objective = model.style_of(painting), objective_of(model, photo, painting)
     found = optimize(photo, model.encoder, objective, catalog.load("optimizers", "adam"), evaluations=ADAM_STEPS).image
     return {
         "reconstruction error": float((model(photo, style, 0.0) - photo).abs().mean()),
