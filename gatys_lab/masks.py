@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from gatys_lab.config import DEFAULTS
 from gatys_lab.images import picture_of, resize_to
-from gatys_lab.types import Features, Image, Network
+from gatys_lab.types import Features, Image, Network, Through
 
 ASPECT = 0.02  # by how much a mask's proportions may differ from its picture's
 TOLERANCE = 0.15  # distance in RGB, of the pixel range, from the colour at the point
@@ -29,7 +29,7 @@ SOFTNESS = 1 / 200  # of the longest side: blur before growing, which ignores gr
 
 
 @dataclass(frozen=True)
-class Kept:
+class Kept(Through):
     """A network that sees the photo where no mask reaches, so that nothing is painted there, by whatever cell.
 
     What it sees is what is delivered: `compose`.
@@ -39,25 +39,11 @@ class Kept:
     photo: Image
     covered: Tensor  # (1, 1, H, W)
 
-    @property
-    def name(self) -> str:
-        return self.network.name
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        return self.network.layers
-
     def __call__(self, image: Image, layers: tuple[str, ...]) -> dict[str, Tensor]:
         return self.network(self.compose(image), layers)
 
     def compose(self, image: Image) -> Image:
         return torch.lerp(self.photo, image, self.covered)
-
-    def minimum_px(self, layers: tuple[str, ...]) -> int:
-        return self.network.minimum_px(layers)
-
-    def receptive_px(self, layer: str) -> int:
-        return self.network.receptive_px(layer)
 
 
 def read_mask(source: Any, *, max_pixels: int = DEFAULTS.max_pixels) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from gatys_lab import catalog
-from gatys_lab.types import Features, Image, Loss, Network, StyleLoss
+from gatys_lab.types import Features, Image, Loss, Network, StyleLoss, Window
 
 CONTENT, SMOOTHNESS, STEADINESS = "content", "tv", "temporal"  # the groups that are no style loss
 NOISE = 0.1  # standard deviation, of the pixel range, at the point where `balanced` measures
@@ -35,6 +35,41 @@ class Places(NamedTuple):
 
     where: Tensor | None = None
     what: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class AtLayer:
+    """A loss at one layer, with its target, and where it is measured (1, 1, h, w)."""
+
+    loss: Any
+    target: Any
+    where: Tensor | None = None
+
+    def __call__(self, features: Tensor) -> Tensor:
+        if self.where is None:
+            return self.loss(features, self.target)
+        return self.loss(features, self.target, self.where)
+
+    @property
+    def averaged(self) -> bool:
+        """Whether it is a function of means over positions: see types.Averaged."""
+        return hasattr(self.loss, "means")
+
+    def part(self, window: Window) -> "AtLayer":
+        """The same for some of the positions; what it says of them is no loss, but has means."""
+        where = None if self.where is None else self.where[(..., *window)]
+        return replace(self, target=self._target(window), where=where)
+
+    def means(self, features: Tensor) -> Tensor:
+        if self.where is None:
+            return self.loss.means(features, self.target)
+        return self.loss.means(features, self.target, self.where)
+
+    def of_means(self, means: Tensor) -> Tensor:
+        return self.loss.of_means(means, self.target)
+
+    def _target(self, window: Window) -> Any:
+        return self.loss.part(self.target, window) if hasattr(self.loss, "part") else self.target
 
 
 @dataclass(frozen=True)
@@ -100,7 +135,8 @@ class Objective:
                 share, extent = (1.0, 1.0) if places.where is None else _spread(places.where)
                 weights.append(term.factor * term.share * share)
                 extents.append(extent)
-        return Fitted(tuple(terms), tuple(losses), tuple(weights), tuple(extents))
+        reads = tuple(term.layer for term in terms)
+        return Fitted(tuple(terms), tuple(losses), tuple(weights), tuple(extents), reads)
 
 
 @dataclass(frozen=True)
@@ -111,16 +147,17 @@ class Fitted:
     losses: tuple[Callable[[Tensor], Tensor], ...]
     weights: tuple[float, ...]
     extents: tuple[float, ...]  # root mean square of where each is measured, over all cells: 1 without masks
+    reads: tuple[str, ...]  # what each takes of the features: its layer, or its means (see tiling.py)
 
     @property
     def layers(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(term.layer for term in self.terms))
+        return tuple(dict.fromkeys(self.reads))
 
     def __call__(self, features: Features) -> Loss:
         parts: dict[str, Tensor] = {}
         total = None
-        for term, loss, weight in zip(self.terms, self.losses, self.weights, strict=True):
-            value = weight * loss(features[term.layer])
+        for term, loss, weight, read in zip(self.terms, self.losses, self.weights, self.reads, strict=True):
+            value = weight * loss(features[read])
             total = value if total is None else total + value
             parts[term.name] = parts[term.name] + value.detach() if term.name in parts else value.detach()
         assert total is not None, "an objective has terms"
@@ -132,10 +169,24 @@ def content(layers: str | Iterable[str] | Mapping[str, float]) -> Objective:
 
     def fit(content: Tensor | None, style: Tensor | None, places: Places) -> Callable[[Tensor], Tensor]:
         assert content is not None
-        target = content.detach()
-        return lambda f: (f - target).square().mean(dtype=torch.promote_types(f.dtype, torch.float32))
+        return AtLayer(_Distance(), content.detach())
 
     return Objective(tuple(Term(CONTENT, layer, weight, fit) for layer, weight in _weights(layers).items()))
+
+
+class _Distance:
+    """The mean squared distance of features to a target of the same shape."""
+
+    def __call__(self, features: Tensor, target: Tensor) -> Tensor:
+        return (features - target).square().mean(dtype=torch.promote_types(features.dtype, torch.float32))
+
+    means = __call__
+
+    def of_means(self, means: Tensor, target: Tensor) -> Tensor:
+        return means
+
+    def part(self, target: Tensor, window: Window) -> Tensor:
+        return target[(..., *window)]
 
 
 def style(
@@ -159,9 +210,7 @@ def style(
         if any(place is not None for place in places) and "weights" not in inspect.signature(built.fit).parameters:
             raise ValueError(f"{group} takes no masks; give its fit() and its __call__() an argument `weights`")
         target = built.fit(style, content) if places.what is None else built.fit(style, content, places.what)
-        if places.where is None:
-            return lambda f: built(f, target)
-        return lambda f: built(f, target, places.where)
+        return AtLayer(built, target, places.where)
 
     return Objective(tuple(Term(group, layer, weight, fit, of=of) for layer, weight in _weights(layers).items()))
 
@@ -215,8 +264,9 @@ def balanced(objective: Fitted, network: Network, photo: Image, seed: int = 0) -
     for term in objective.terms:
         whole[term.group] = whole.get(term.group, 0.0) + term.share
     weights = []
-    for term, loss, extent in zip(objective.terms, objective.losses, objective.extents, strict=True):
-        (gradient,) = torch.autograd.grad(loss(features[term.layer]), point, retain_graph=True)
+    fitted = zip(objective.terms, objective.losses, objective.extents, objective.reads, strict=True)
+    for term, loss, extent, read in fitted:
+        (gradient,) = torch.autograd.grad(loss(features[read]), point, retain_graph=True)
         norm = float(torch.linalg.vector_norm(gradient))
         if not 0 < norm < float("inf"):
             raise ValueError(f"cannot balance '{term.name}': its gradient on this picture is {norm}; give raw weights")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 Image = Tensor
 Features = Mapping[str, Tensor]
+Window = tuple[slice, slice]  # rows and columns of cells
 Reason = Literal["budget", "converged", "stalled", "diverged", "interrupted"]
 T = TypeVar("T")
 
@@ -39,6 +40,22 @@ class StyleLoss(Protocol[T]):
         ...
 
 
+class Averaged(StyleLoss[T], Protocol):
+    """A style loss that is a function of means over positions, which can be taken of a picture part by part.
+
+    `loss(f, target, weights) == loss.of_means(loss.means(f, target, weights), target)`, up to rounding. A target that
+    has the positions of the content needs a method `part(target, (rows, columns)) -> target` besides.
+    """
+
+    def means(self, features: Tensor, target: T, weights: Tensor | None = None) -> Tensor:
+        """Means over these positions, in 32 bits or better, in any shape that does not depend on their number."""
+        ...
+
+    def of_means(self, means: Tensor, target: T) -> Tensor:
+        """The loss () of a picture that has these means."""
+        ...
+
+
 class Network(Protocol):
     """A loss network: an image in, named features out. It computes no layer below the deepest one asked for."""
 
@@ -55,8 +72,35 @@ class Network(Protocol):
         ...
 
     def receptive_px(self, layer: str) -> int:
-        """The side of the square of pixels that one cell of a layer depends on. Asked for where there are masks."""
+        """The side of the square of pixels that one cell of a layer depends on. Asked for by masks and tiles."""
         ...
+
+    def stride_px(self, layers: tuple[str, ...]) -> int:
+        """How far apart, in pixels, the cells of the deepest of these layers are. Asked for by tiles."""
+        ...
+
+
+class Through:
+    """What looks through a network in a way of its own, and is one, too."""
+
+    network: Network
+
+    @property
+    def name(self) -> str:
+        return self.network.name
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return self.network.layers
+
+    def minimum_px(self, layers: tuple[str, ...]) -> int:
+        return self.network.minimum_px(layers)
+
+    def receptive_px(self, layer: str) -> int:
+        return self.network.receptive_px(layer)
+
+    def stride_px(self, layers: tuple[str, ...]) -> int:
+        return self.network.stride_px(layers)
 
 
 Evaluate = Callable[[Tensor], tuple[Tensor, Tensor]]  # x -> loss (), gradient (like x), both detached

@@ -50,9 +50,13 @@ class Fourier:
         return Waves(frequencies, _MeanWaves.apply(y, q, frequencies))
 
     def __call__(self, x: Tensor, p: Tensor | None, target: Waves) -> Tensor:
-        p = _kernels.uniform(x) if p is None else p
-        difference = _MeanWaves.apply(x, p, target.frequencies) - target.mean
-        return difference.square().sum(1) / target.frequencies.shape[1]
+        return self.of_means(self.means(x, p, target), target)
+
+    def means(self, x: Tensor, p: Tensor | None, target: Waves) -> Tensor:
+        return _MeanWaves.apply(x, _kernels.uniform(x) if p is None else p, target.frequencies)  # (N, 2 D)
+
+    def of_means(self, means: Tensor, target: Waves) -> Tensor:
+        return (means - target.mean).square().sum(1) / target.frequencies.shape[1]
 
 
 @dataclass(frozen=True)

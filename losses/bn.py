@@ -29,11 +29,27 @@ class BNStatistics:
         return _statistics(style.detach(), weights)
 
     def __call__(self, features: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
-        return (_statistics(features, weights) - target).square().sum(1).mean() / features.shape[1]
+        return _distance(_statistics(features, weights), target)
+
+    def means(self, features: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Both moments about the style's mean, where few digits are lost (N, 2, C)."""
+        x, p = _moments.positions(features), _moments.normalised(weights, features)
+        off = x - target.chunk(2, dim=1)[0][:, None]
+        return torch.stack([_moments.mean(off, p), _moments.mean(off.square(), p)], dim=1)
+
+    def of_means(self, means: Tensor, target: Tensor) -> Tensor:
+        off, square = means.unbind(1)
+        sigma = ((square - off.square()).clamp(min=0) + EPS).sqrt()
+        return _distance(torch.cat([target.chunk(2, dim=1)[0] + off, sigma], dim=1), target)
 
 
 def build() -> BNStatistics:
     return BNStatistics()
+
+
+def _distance(statistics: Tensor, target: Tensor) -> Tensor:
+    """() of (N, 2 C)."""
+    return (statistics - target).square().sum(1).mean() / (target.shape[1] // 2)
 
 
 def _statistics(features: Tensor, weights: Tensor | None) -> Tensor:

@@ -44,11 +44,17 @@ class GaussianWasserstein:
         return Gaussian(mu, root, _trace(covariance))
 
     def __call__(self, features: Tensor, target: Gaussian, weights: Tensor | None = None) -> Tensor:
-        mu, covariance = _statistics(features, weights)
-        squares = torch.linalg.eigvalsh(target.root @ covariance @ target.root)  # (N, C), of EPS^2 or more
-        overlap = squares.clamp(min=EPS**2 / 4).sqrt().sum(1)  # less is rounding, and has no gradient
-        bures = (_trace(covariance) + target.trace - 2 * overlap).clamp(min=0)  # (N,)
-        return ((mu - target.mean).square().sum(1) + bures.to(mu)).mean()
+        return _distance(*_statistics(features, weights), target)
+
+    def means(self, features: Tensor, target: Gaussian, weights: Tensor | None = None) -> Tensor:
+        """Both moments about the style's mean, where few digits are lost: (N, C, 1 + C)."""
+        x, p = _moments.positions(features), _moments.normalised(weights, features)
+        off = x - target.mean[:, None]
+        return torch.cat([_moments.mean(off, p)[..., None], _moments.gram(off, p)], dim=2)
+
+    def of_means(self, means: Tensor, target: Gaussian) -> Tensor:
+        off, second = means[..., :1], means[..., 1:]
+        return _distance(target.mean + off[..., 0], _precise(second - off @ off.mT), target)
 
 
 def build() -> GaussianWasserstein:
@@ -59,10 +65,22 @@ def _statistics(features: Tensor, weights: Tensor | None) -> tuple[Tensor, Tenso
     """The mean (N, C), and the covariance (N, C, C) in 64 bits, with EPS on its diagonal."""
     x, p = _moments.positions(features), _moments.normalised(weights, features)
     mu = _moments.mean(x, p)
-    covariance = _moments.gram(x - mu[:, None], p)
+    return mu, _precise(_moments.gram(x - mu[:, None], p))
+
+
+def _precise(covariance: Tensor) -> Tensor:
+    """(N, C, C) in 64 bits, with EPS on its diagonal."""
     if covariance.device.type == "mps":
         covariance = covariance.cpu()  # mps has no 64 bits
-    return mu, covariance.double() + EPS * torch.eye(x.shape[2], dtype=torch.float64, device=covariance.device)
+    return covariance.double() + EPS * torch.eye(covariance.shape[1], dtype=torch.float64, device=covariance.device)
+
+
+def _distance(mu: Tensor, covariance: Tensor, target: Gaussian) -> Tensor:
+    """() of a mean (N, C) and a covariance as `_precise` gives it."""
+    squares = torch.linalg.eigvalsh(target.root @ covariance @ target.root)  # (N, C), of EPS^2 or more
+    overlap = squares.clamp(min=EPS**2 / 4).sqrt().sum(1)  # less is rounding, and has no gradient
+    bures = (_trace(covariance) + target.trace - 2 * overlap).clamp(min=0)  # (N,)
+    return ((mu - target.mean).square().sum(1) + bures.to(mu)).mean()
 
 
 def _trace(matrices: Tensor) -> Tensor:

@@ -27,8 +27,13 @@ class Gram:
         return _moments.gram(_moments.positions(style.detach()), _moments.normalised(weights, style))
 
     def __call__(self, features: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
-        gram = _moments.gram(_moments.positions(features), _moments.normalised(weights, features))  # (N, C, C)
-        return (gram - target).square().sum((1, 2)).mean() / (4 * features.shape[1] ** 2)
+        return self.of_means(self.means(features, target, weights), target)
+
+    def means(self, features: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+        return _moments.gram(_moments.positions(features), _moments.normalised(weights, features))  # (N, C, C)
+
+    def of_means(self, means: Tensor, target: Tensor) -> Tensor:
+        return (means - target).square().sum((1, 2)).mean() / (4 * means.shape[1] ** 2)
 
 
 def build() -> Gram:

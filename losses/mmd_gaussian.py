@@ -32,7 +32,7 @@ from typing import Any
 from torch import Tensor
 
 from gatys_lab.losses import _moments, _options
-from gatys_lab.losses._estimators import Estimator, Exact, Fourier, LinearTime
+from gatys_lab.losses._estimators import Estimator, Exact, Fourier, LinearTime, Waves
 
 ESTIMATORS = ("fourier", "linear", "exact")
 EPS = 1e-5  # the least s^2, for pictures that are one flat colour; bn's value
@@ -42,7 +42,7 @@ EPS = 1e-5  # the least s^2, for pictures that are one flat colour; bn's value
 class GaussianMMD:
     """`bandwidth` is s, in the features' own unit; None: the published rule."""
 
-    estimator: Estimator = field(default_factory=Fourier)
+    estimator: Estimator
     bandwidth: float | None = None
 
     def fit(self, style: Tensor, content: Tensor, weights: Tensor | None = None) -> Any:
@@ -54,6 +54,19 @@ class GaussianMMD:
     def __call__(self, features: Tensor, target: Any, weights: Tensor | None = None) -> Tensor:
         x, p = _moments.positions(features), _moments.normalised(weights, features)
         return self.estimator(x, p, target).mean()
+
+
+@dataclass(frozen=True)
+class FourierMMD(GaussianMMD):
+    """By random Fourier features, the one estimate that is a function of means."""
+
+    estimator: Fourier = field(default_factory=Fourier)
+
+    def means(self, features: Tensor, target: Waves, weights: Tensor | None = None) -> Tensor:
+        return self.estimator.means(_moments.positions(features), _moments.normalised(weights, features), target)
+
+    def of_means(self, means: Tensor, target: Waves) -> Tensor:
+        return self.estimator.of_means(means, target).mean()
 
 
 def build(
@@ -72,12 +85,9 @@ def build(
         _needs("unbiased", "exact", name)
     if bandwidth is not None:
         bandwidth = _options.number("bandwidth", bandwidth, above=0)
-    estimators: dict[str, Estimator] = {
-        "fourier": Fourier(features, seed),
-        "linear": LinearTime(seed),
-        "exact": Exact(unbiased),
-    }
-    return GaussianMMD(estimators[name], bandwidth)
+    if name == "fourier":
+        return FourierMMD(Fourier(features, seed), bandwidth)
+    return GaussianMMD(LinearTime(seed) if name == "linear" else Exact(unbiased), bandwidth)
 
 
 def mean_squared_distance(x: Tensor, y: Tensor, q: Tensor | None) -> Tensor:

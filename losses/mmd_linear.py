@@ -27,8 +27,13 @@ class LinearMMD:
         return _moments.mean(_moments.positions(style.detach()), _moments.normalised(weights, style))
 
     def __call__(self, features: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
-        mu = _moments.mean(_moments.positions(features), _moments.normalised(weights, features))  # (N, C)
-        return (mu - target).square().sum(1).mean()
+        return self.of_means(self.means(features, target, weights), target)
+
+    def means(self, features: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+        return _moments.mean(_moments.positions(features), _moments.normalised(weights, features))  # (N, C)
+
+    def of_means(self, means: Tensor, target: Tensor) -> Tensor:
+        return (means - target).square().sum(1).mean()
 
 
 def build() -> LinearMMD:

@@ -18,6 +18,7 @@ True True
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from gatys_lab.losses import _kernels, _moments, _options
@@ -50,6 +51,15 @@ class PolyMMD:
         if self.by_gram > 0:
             total = total + self.by_gram * (_moments.gram(x, p) - target.gram).square().sum((1, 2))
         return total.mean()
+
+    def means(self, features: Tensor, target: Moments, weights: Tensor | None = None) -> Tensor:
+        """The mean beside the Gram matrix, (N, C, 1 + C)."""
+        x, p = _moments.positions(features), _moments.normalised(weights, features)
+        return torch.cat([_moments.mean(x, p)[..., None], _moments.gram(x, p)], dim=2)
+
+    def of_means(self, means: Tensor, target: Moments) -> Tensor:
+        by_mean = self.by_mean * (means[..., 0] - target.mean).square().sum(1)
+        return (by_mean + self.by_gram * (means[..., 1:] - target.gram).square().sum((1, 2))).mean()
 
 
 @dataclass(frozen=True)

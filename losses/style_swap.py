@@ -21,6 +21,7 @@ from torch import Tensor
 
 from gatys_lab.losses import _moments
 from gatys_lab.losses._patches import Patches, Style, checked, one_by_one
+from gatys_lab.types import Window
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,14 @@ class StyleSwap:
             raise ValueError(f"features of {came} for a target of {wanted}; fit the target to this size")
         x, p = _moments.positions(features), _moments.normalised(weights, features)
         return _moments.mean((x - _moments.positions(target)).square(), p).mean()
+
+    means = __call__  # it is one
+
+    def of_means(self, means: Tensor, target: Tensor) -> Tensor:
+        return means
+
+    def part(self, target: Tensor, window: Window) -> Tensor:
+        return target[(..., *window)]
 
 
 def build(patch: int = 3, stride: int = 1, candidates: int | None = None) -> StyleSwap:
