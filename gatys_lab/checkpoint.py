@@ -29,7 +29,7 @@ from gatys_lab.trace import Row, Trace
 
 log = logging.getLogger(__name__)
 KIND = "gatys_lab run 1"
-OPEN = {"precision": "auto", "threads": None}  # what this machine may choose otherwise another time
+OPEN = {"precision": "auto", "threads": None, "tile": "auto"}  # what this machine may choose otherwise another time
 
 
 class Kept(NamedTuple):

@@ -41,6 +41,7 @@ class Config:
     threads: int | None = None
     device: str = "auto"
     precision: str = "auto"  # of the network's convolutions: fp32, bf16, or whichever this machine is faster at
+    tile: str = "auto"  # the side in px of what the network sees at a time, or off; auto: off, if memory allows it
 
 
 DEFAULTS = Config()

@@ -120,11 +120,11 @@ class _Run:
         penalty = self.fence * outside.square().sum()
         total = loss.total.detach() + penalty
         better = total < self.best_loss  # stays on the device: no synchronisation here
-        self.best = torch.where(better, x.detach(), self.best)
+        torch.where(better, x.detach(), self.best, out=self.best)
         self.best_loss = torch.where(better, total, self.best_loss)
         self._report(total, {**loss.parts, FENCE: penalty}, x.detach())
         gradient = gradient.contiguous()  # it comes in channels_last; the optimisers see vectors
-        return total, gradient.add_(2 * self.fence * outside)
+        return total, gradient.add_(outside.mul_(2 * self.fence))
 
     def deliver(self, average: Tensor | None, reason: Reason) -> Solution:
         candidates = [self.best] if average is None else [average, self.best]

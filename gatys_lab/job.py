@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from torch import Tensor
 from torch.nn import functional as F
 
-from gatys_lab import catalog, color, devices, models
+from gatys_lab import catalog, color, devices, models, tiling
 from gatys_lab.checkpoint import Checkpoint, Keeper
 from gatys_lab.config import DEFAULTS, Config
 from gatys_lab.engine import AtRest, Callback, optimize
@@ -69,10 +69,10 @@ def stylize(
     return prepare(photo, painting, **checkpoint.choices(options)).run(callbacks, checkpoint)
 
 
-def prepare(photo: Source, painting: Any, *, tile: bool = False, **options: Any) -> "Job":
+def prepare(photo: Source, painting: Any, *, tileable: bool = False, **options: Any) -> "Job":
     """Read the pictures, load the network, check that all fits; nothing is optimised yet.
 
-    `tile`: the result will be put beside itself (see texture.py).
+    `tileable`: the result will be put beside itself (see texture.py).
     """
     known = [field.name for field in fields(Config)]
     for option in options:
@@ -89,15 +89,15 @@ def prepare(photo: Source, painting: Any, *, tile: bool = False, **options: Any)
     asked = {option: value for option, value in asked.items() if value is not None}
     network = catalog.load("networks", config.network, weights=config.weights, pooling=config.pooling, **asked)
     optimizer, starter = optimizer_of(config), _starter(config.init)
-    objective = objective_of(config, styles, tile=tile)
+    objective = objective_of(config, styles, tileable=tileable)
     precision = _precision(config, styles, network.to(device), objective.layers)
     network = network.to(devices.PRECISIONS[precision])
     job = Job(
         config, photo, styles, network, optimizer, objective, device, precision, starter and starter.to(device),
-        network.around() if tile else None,
+        network.around() if tileable else None,
     )  # fmt: skip
     job.check()
-    return job
+    return replace(job, tile_px=tiling.chosen(config.tile, job.eyes, objective.layers, job.shape, device))
 
 
 @dataclass(frozen=True)
@@ -113,13 +113,24 @@ class Job:
     device: torch.device
     precision: str  # of the network: fp32 or bf16
     starter: FeedForward | None = None  # paints the beginning, at the final size
-    tile: VGG | None = None  # what a tile is seen through, the network with every edge joined to the opposite one
+    around: VGG | None = None  # what a tileable picture is seen through, the network with every edge joined to the opposite one
     start: Image | None = None  # the beginning itself, at the final size
+    tile_px: int | None = None  # what the network sees at a time; None: everything
 
     @property
     def painting(self) -> Picture:
         """The picture of the style, of several the first."""
         return self.styles[0].picture
+
+    @property
+    def eyes(self) -> Network:
+        """What the result is seen through."""
+        return self.network if self.around is None else self.around
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of the result, (height, width) in px."""
+        return shape_at(self.photo.image, self.size_px)
 
     @property
     def size_px(self) -> int:
@@ -148,7 +159,9 @@ class Job:
         source = getattr(self.network, "source", self.network.name)
         sizes = " -> ".join(str(size) for size in self.sizes)
         groups = " + ".join(dict.fromkeys(term.group for term in self.objective.terms))
-        return f"device {devices.describe(self.device)}, network {source} in {self.precision}, {sizes} px, {groups}"
+        tiles = "" if self.tile_px is None else f" in tiles of {self.tile_px} px"
+        network = f"network {source} in {self.precision}"
+        return f"device {devices.describe(self.device)}, {network}, {sizes} px{tiles}, {groups}"
 
     def check(self) -> None:
         """Raises ValueError if the pictures are too small for the deepest layer at the final size."""
@@ -170,12 +183,12 @@ class Job:
     @property
     def _step(self) -> int:
         """What the sides of a tile are multiples of, so that its edges meet at every layer."""
-        assert self.tile is not None
-        return self.tile.stride_px(self.objective.layers)
+        assert self.around is not None
+        return self.around.stride_px(self.objective.layers)
 
     def _joins(self, size_px: int) -> bool:
         """Whether a tile's edges meet at this size, and the final size is so many times as large both ways."""
-        if self.tile is None:
+        if self.around is None:
             return True
         times = self.size_px // size_px
         sides, final = (shape_at(self.photo.image, size) for size in (size_px, self.size_px))
@@ -241,17 +254,18 @@ class Job:
         at_rest: AtRest | None,
         standing: Frozen | None,
     ) -> Any:
-        network = self.network if self.tile is None else self.tile
-        with torch.no_grad():
-            features = network(photo, self.objective.layers_of(style=False))
-            paintings = self._paintings(photo)
-            looks = [
-                self.network(painting, self.objective.layers_of(style=True, of=i))
-                for i, painting in enumerate(paintings)
-            ]
+        paintings, network = self._paintings(photo), tiling.tiled(self.eyes, self.tile_px, photo)
+        features = tiling.look(network, photo, self.objective.layers_of(style=False))
+        looks = [
+            tiling.look(tiling.tiled(self.network, self.tile_px, painting), painting, layers)
+            for i, painting in enumerate(paintings)
+            for layers in [self.objective.layers_of(style=True, of=i)]
+        ]
         places = regions(self.styles, photo, features, paintings, looks, self.network)
         objective = self.objective.fit(features, *looks, regions=places)
-        del features, looks  # what is needed of them is in the objective
+        del features, looks, paintings  # what is needed of them is in the objective
+        if isinstance(network, tiling.Tiled):
+            objective, network = tiling.by_means(objective, network)
         if self.config.content_weight is None and self.config.style_weight is None:
             objective = balanced(objective, network, photo, self.config.seed)
         shares = amounts(self.styles, photo)
@@ -271,7 +285,7 @@ class Job:
 
     def _enlarged(self, image: Image, photo: Image) -> Image:
         """The image at the photo's size; of a tile, what lies beyond an edge is what the opposite one begins with."""
-        if self.tile is None:
+        if self.around is None:
             return resize_to(image, photo.shape[2:])
         times = photo.shape[3] // image.shape[3]
         wider = F.pad(image, (MARGIN,) * 4, mode="circular")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 KIND = "gatys_lab picture 1"
 OF_A_STYLE = ("picture", "content_mask", "style_mask")
-ELSEWHERE = ("weights", "max-pixels", "device", "precision", "threads")  # options that replay learns otherwise
+ELSEWHERE = ("weights", "max-pixels", "device", "precision", "threads", "tile")  # options that replay learns otherwise
 
 RESOLVED = (
     "device",
@@ -35,6 +35,7 @@ RESOLVED = (
     "threads",
     "weights",
     "max_pixels",
+    "tile",
 )  # facts tell what became of it
 
 
@@ -51,11 +52,12 @@ def facts_of(job: "Job") -> dict[str, Any]:
         "photo": digests.picture_digest(job.photo),
         "styles": [_style_facts(style) for style in job.styles],
         "start": None if job.start is None else digests.picture_digest(Picture(job.start)),
-        "tile": job.tile is not None,
+        "tileable": job.around is not None,
         "network weights": network_digest(job.network),
         "device": str(job.device),
         "precision": job.precision,
         "threads": torch.get_num_threads(),
+        "tile": "off" if job.tile_px is None else str(job.tile_px),
         "version": versions(),
     }
 
@@ -141,6 +143,7 @@ def chosen(job: "Job") -> dict[str, Any]:
         else devices.describe(job.device),
         "precision": job.precision,
         "threads": torch.get_num_threads(),
+        "tile": "off" if job.tile_px is None else str(job.tile_px),
     }
 
 

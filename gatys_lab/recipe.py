@@ -14,8 +14,8 @@ from gatys_lab.types import Optimizer, StyleLoss
 log = logging.getLogger(__name__)
 
 
-def objective_of(config: Config, styles: Sequence[Style], *, tile: bool = False) -> Objective:
-    """The sum that a configuration asks for, of styles whose weights sum to 1. `tile`: smooth across the edges, too.
+def objective_of(config: Config, styles: Sequence[Style], *, tileable: bool = False) -> Objective:
+    """The sum that a configuration asks for, of styles whose weights sum to 1. `tileable`: smooth across the edges, too.
 
     Style losses whose target carries the content (style-swap) get no content term when they are alone.
     """
@@ -48,7 +48,7 @@ def objective_of(config: Config, styles: Sequence[Style], *, tile: bool = False)
         )
     tv = config.tv if config.tv is not None else 0.0 if raw else BALANCED_TV * min(odds, 1)
     if tv > 0:
-        terms.append(tv * smoothness(config.tv_kind, around=tile))
+        terms.append(tv * smoothness(config.tv_kind, around=tileable))
     return Objective(tuple(term for objective in terms for term in objective.terms if term.factor * term.share > 0))
 
 

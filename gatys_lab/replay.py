@@ -135,7 +135,8 @@ def _options(recorded: Mapping[str, Any], picture: str | Path) -> dict[str, Any]
     ):
         raise ValueError(f"'{picture}' was begun from '{options['init']}', of which no hash was recorded")
     device, precision, threads = (recorded["chosen"][name] for name in ("device", "precision", "threads"))
-    options |= options_of({"precision": precision, "threads": threads}, picture)
+    tile = recorded["chosen"].get("tile", "off")  # older pictures were never seen in tiles
+    options |= options_of({"precision": precision, "threads": threads, "tile": tile}, picture)
     kind = str(device).split(" ")[0]
     try:
         options["device"] = str(devices.choose(kind))

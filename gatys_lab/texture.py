@@ -53,7 +53,7 @@ def prepare_texture(
         style_px = min(longest(image), size_px)
     options = {"style_scale": style_px / size_px} | options
     around = wrapped(image, height_px, width_px)  # what the result is like: losses are balanced there
-    job = prepare(around, styles, tile=tileable, strength=1.0, init="noise", size_px=size_px, **options)
+    job = prepare(around, styles, tileable=tileable, strength=1.0, init="noise", size_px=size_px, **options)
     for one in job.styles:
         for name, (loss, _) in losses_of(one, job.config).items():
             if getattr(loss, "carries_content", False):

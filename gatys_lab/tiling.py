@@ -17,8 +17,18 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from gatys_lab import memory
+from gatys_lab.errors import UnknownName
 from gatys_lab.objective import AtLayer, Fitted
+from gatys_lab.optimizers import lbfgs
 from gatys_lab.types import Features, Image, Network, Through, Window
+
+
+LEAST = 32  # px of a tile that anybody may ask for
+SMALL, LARGE = 256, 2048  # px of a tile that is chosen; beyond, margins take less than 15 % of it
+SHARE = 0.8  # of the memory that is free, which is used
+GROWS = 1.5  # peak over what autograd keeps: gradients, copies; .9 to 1.45 for lite and vgg19, 512 and 1,024 px
+IMAGE_BYTES, IMAGES = 12, 14  # of a pixel in 32 bits; pictures that a run holds besides what L-BFGS remembers
 
 
 class Span(NamedTuple):
@@ -74,7 +84,7 @@ class Tiled(Through):
         rows, columns = (_spans(side, size, step, margin) for side in image.shape[2:])
         return [(row, column) for row in rows for column in columns]
 
-    def look(self, part: Image, tile: Tile, reads: Sequence[str]) -> Iterator[tuple[str, Tensor, Window]]:
+    def own(self, part: Image, tile: Tile, reads: Sequence[str]) -> Iterator[tuple[str, Tensor, Window]]:
         """Of the pixels of a tile, what is read: its own cells of the layer, and where they lie in the whole map."""
         features = self.network(part, self.layers_of(reads))
         for read in reads:
@@ -94,7 +104,7 @@ class _Seen(torch.autograd.Function):
         found: dict[str, Tensor] = {}
         counts = dict.fromkeys(tiled.means, image.new_zeros(()))
         for tile in reversed(tiled.tiles(image, tiled.layers_of(reads))):  # the last one knows how large the maps are
-            for read, own, window in tiled.look(_pixels(image, tile), tile, reads):
+            for read, own, window in tiled.own(_pixels(image, tile), tile, reads):
                 if read in tiled.means:
                     means, count = tiled.means[read].of(own, window)
                     found[read] = found.get(read, 0) + count * means.to(_exact(means))
@@ -120,7 +130,7 @@ class _Seen(torch.autograd.Function):
             leaf = _pixels(image, tile).detach().requires_grad_()
             outputs, handed = [], []
             with torch.enable_grad():
-                for read, own, window in tiled.look(leaf, tile, tuple(by)):
+                for read, own, window in tiled.own(leaf, tile, tuple(by)):
                     if read in tiled.means:
                         means, count = tiled.means[read].of(own, window)
                         outputs.append(means)
@@ -151,6 +161,59 @@ class Looked(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self.layers)
+
+
+def chosen(
+    asked: str | int, network: Network, layers: Sequence[str], shape: tuple[int, int], device: torch.device
+) -> int | None:
+    """How large the tiles of a picture (height, width) are: None for one that is seen at once.
+
+    `auto` takes tiles where what an evaluation needs, untiled, is more than there is: `memory.per_px` a pixel, times
+    GROWS, and IMAGES copies of the picture with L-BFGS's memory. They are then as large as half of the rest allows: the maps of losses that
+    are no functions of means may take the other half. Raises UnknownName for another word, ValueError for a number
+    that is too small, or a network that cannot see in tiles.
+    """
+    if asked == "off":
+        return None
+    obstacle = _obstacle(network)
+    if asked != "auto":
+        if not str(asked).isdecimal():
+            raise UnknownName(f"no tile '{asked}'; there are auto, off, or the side of a square in pixels")
+        if int(asked) < LEAST:
+            raise ValueError(f"tiles of {asked} px; wanted at least {LEAST}, or auto, or off")
+        if obstacle is not None:
+            raise ValueError(f"no tiles with this network: {obstacle}; leave them out, or give off")
+        return int(asked)
+    free = memory.available(device)
+    if free is None or obstacle is not None:
+        return None
+    reads = tuple(layer for layer in layers if layer != "input")
+    each = GROWS * memory.per_px(network, reads) if reads else 0.0
+    pixels = shape[0] * shape[1]
+    left = SHARE * free - IMAGES * IMAGE_BYTES * pixels - min(lbfgs.ROOM, 2 * lbfgs.PAIRS * IMAGE_BYTES * pixels)
+    if each * pixels <= left:
+        return None
+    side = max(left / 2 / each, 0) ** 0.5 - 2 * margin_px(network, reads)
+    return min(max(SMALL, int(side) // SMALL * SMALL), LARGE)
+
+
+def _obstacle(network: Network) -> str | None:
+    if getattr(network, "padding", None) == "circular":
+        return "its padding joins every edge to the opposite one"
+    return None if hasattr(network, "stride_px") else f"{network.name} has no stride_px()"
+
+
+def tiled(network: Network, tile_px: int | None, image: Image) -> Network:
+    """The network for this image: itself, if there are to be no tiles, or one is enough."""
+    return network if tile_px is None or max(image.shape[2:]) <= tile_px else Tiled(network, tile_px)
+
+
+def look(network: Network, image: Image, layers: tuple[str, ...]) -> Features:
+    """The features of an image, without gradients; through tiles, each when it is asked for."""
+    if isinstance(network, Tiled):
+        return Looked(network, image, layers)
+    with torch.no_grad():
+        return network(image, layers)
 
 
 def by_means(objective: Fitted, network: Tiled) -> tuple[Fitted, Tiled]:

@@ -65,6 +65,9 @@ seen_through = together(
     click.option("--device", default=DEFAULTS.device, show_default=True, help="auto, cuda, mps or cpu."),
     click.option("--precision", default=DEFAULTS.precision, show_default=True,
                  help="What the network convolves in: fp32, bf16, or auto: the faster, measured once."),
+    click.option("--tile", default=DEFAULTS.tile, show_default=True, metavar="auto|off|PX",
+                 help="See the picture in squares of so many pixels, which saves memory and changes nothing else; "
+                      "auto: only if it does not fit at once."),
     click.option("--threads", type=click.IntRange(min=1), help="Processor threads.  [default: all cores]"),
     click.option("--max-pixels", type=click.IntRange(min=1), default=DEFAULTS.max_pixels, show_default=True,
                  help="Refuse larger pictures."),

@@ -7,6 +7,7 @@ point that a search ends at is the next one's start and never evaluated again; a
 loss that is not finite shortens the step, a search without progress starts again from steepest descent.
 """
 
+import logging
 from dataclasses import dataclass
 from math import inf, isfinite, nan, sqrt
 from typing import Literal, NamedTuple
@@ -18,7 +19,9 @@ from torch import Tensor
 from gatys_lab.optimizers import _history, _linesearch
 from gatys_lab.types import Evaluate
 
+log = logging.getLogger(__name__)
 FIRST_MOVE = 0.05  # of the very first trial, root mean square over the pixels; the search lengthens and shortens it
+PAIRS, FEWEST, ROOM = 10, 2, 5 << 28  # kept, where nothing is said; at least; bytes that they may take
 NOISE = 8  # roundings in a loss: differences that small mean nothing
 
 
@@ -60,9 +63,12 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True)
 class LBFGS:
-    """`history`: pairs kept. `max_retries`: failures of one kind in a row that are put up with."""
+    """`history`: pairs kept; None: PAIRS, or as many as take up to ROOM, at least FEWEST.
 
-    history: int
+    `max_retries`: failures of one kind in a row that are put up with.
+    """
+
+    history: int | None
     max_retries: int
 
     def start(self, x: Tensor) -> LBFGSState:
@@ -72,11 +78,20 @@ class LBFGS:
         flat = x.view(-1)
         return LBFGSState(
             x,
-            _history.empty(self.history, flat),
+            _history.empty(self._pairs(x), flat),
             gradient=torch.zeros_like(flat),
             trial=torch.empty_like(x),
             lines=flat.new_zeros(3, flat.numel()),
         )
+
+    def _pairs(self, x: Tensor) -> int:
+        """By the size of `x` alone, so that a run is the same on every machine."""
+        if self.history is not None:
+            return self.history
+        pairs = min(PAIRS, max(FEWEST, ROOM // (2 * x.nbytes)))
+        if pairs < PAIRS:
+            log.info("lbfgs remembers %d steps of a picture this large, not %d: history=%d", pairs, PAIRS, PAIRS)
+        return pairs
 
     def step(self, evaluate: Evaluate, state: LBFGSState) -> LBFGSState:
         """Move along one direction, as far as the line search says; in the first step also evaluate `x` itself."""
@@ -129,9 +144,12 @@ class LBFGS:
             state.reason = "stalled"
 
 
-def build(history: int = 10, max_retries: int = 5) -> LBFGS:
-    """`history`: pairs kept, two images each. `max_retries`: failures of one kind in a row before it gives up."""
-    if history < 1 or max_retries < 0:
+def build(history: int | None = None, max_retries: int = 5) -> LBFGS:
+    """`history`: pairs kept, two images each; None: 10, and fewer of pictures of more than 5 megapixels.
+
+    `max_retries`: failures of one kind in a row before it gives up.
+    """
+    if (history is not None and history < 1) or max_retries < 0:
         raise ValueError(f"history {history}, max_retries {max_retries}; wanted at least 1 and 0")
     return LBFGS(history, max_retries)
 
