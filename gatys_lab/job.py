@@ -113,7 +113,7 @@ class Job:
     device: torch.device
     precision: str  # of the network: fp32 or bf16
     starter: FeedForward | None = None  # paints the beginning, at the final size
-    around: VGG | None = None  # what a tileable picture is seen through, the network with every edge joined to the opposite one
+    around: VGG | None = None  # what a tileable picture is seen through, with every edge joined to the opposite one
     start: Image | None = None  # the beginning itself, at the final size
     tile_px: int | None = None  # what the network sees at a time; None: everything
 

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 def objective_of(config: Config, styles: Sequence[Style], *, tileable: bool = False) -> Objective:
-    """The sum that a configuration asks for, of styles whose weights sum to 1. `tileable`: smooth across the edges, too.
+    """The sum that a configuration asks for, of styles whose weights sum to 1. `tileable`: smooth across the edges.
 
     Style losses whose target carries the content (style-swap) get no content term when they are alone.
     """

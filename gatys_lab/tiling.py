@@ -1,11 +1,11 @@
 """Pictures of any size: a network that sees them tile by tile, in the memory of a tile, and is the same function.
 
-A tile is looked at with a margin as wide as the deepest layer sees, so that its own cells are what they are in the whole
-picture; tiles begin at multiples of that layer's stride, so that every cell is one tile's own. In a first pass without
-gradients the cells are put together, or, where a loss is a function of means over positions (types.Averaged), summed: then
-no map of the whole picture is ever held. The losses see the whole picture and are differentiated as a whole. In a second
-pass every tile is run again and handed the gradient of its own cells; what comes of it at its pixels, the margin's
-included, is added up. There is no approximation in it, and no seam to hide.
+A tile is looked at with a margin as wide as the deepest layer sees, so that its own cells are what they are in the
+whole picture; tiles begin at multiples of that layer's stride, so that every cell is one tile's own. In a first pass,
+without gradients, the cells are put together, or, where a loss is a function of means over positions (types.Averaged),
+summed: then no map of the whole picture is ever held. The losses see the whole picture and are differentiated as a
+whole. In a second pass every tile is run again and handed the gradient of its own cells; what comes of it at its
+pixels, the margin's included, is added up. There is no approximation in it, and no seam to hide.
 
 Published work keeps the inner part of each tile's gradient instead, and needs a wider overlap to come near.
 """
@@ -22,7 +22,6 @@ from gatys_lab.errors import UnknownName
 from gatys_lab.objective import AtLayer, Fitted
 from gatys_lab.optimizers import lbfgs
 from gatys_lab.types import Features, Image, Network, Through, Window
-
 
 LEAST = 32  # px of a tile that anybody may ask for
 SMALL, LARGE = 256, 2048  # px of a tile that is chosen; beyond, margins take less than 15 % of it
@@ -57,9 +56,9 @@ class Means:
 
     def of(self, features: Tensor, window: Window) -> tuple[Tensor, Tensor]:
         """The means over some positions, and how much those count ()."""
-        part = self.loss.part(window)
-        count = features.new_tensor(features[0, 0].numel(), dtype=torch.float32)
-        return part.means(features), count if part.where is None else part.where.sum().to(count)
+        part, exact = self.loss.part(window), _exact(features.device)
+        cells = features.new_tensor(features[0, 0].numel(), dtype=exact)
+        return part.means(features), cells if part.where is None else part.where.sum(dtype=exact)
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ class _Seen(torch.autograd.Function):
             for read, own, window in tiled.own(_pixels(image, tile), tile, reads):
                 if read in tiled.means:
                     means, count = tiled.means[read].of(own, window)
-                    found[read] = found.get(read, 0) + count * means.to(_exact(means))
+                    found[read] = found.get(read, 0) + count * means.to(count)
                     counts[read] = counts[read] + count
                 else:
                     if read not in found:
@@ -169,9 +168,9 @@ def chosen(
     """How large the tiles of a picture (height, width) are: None for one that is seen at once.
 
     `auto` takes tiles where what an evaluation needs, untiled, is more than there is: `memory.per_px` a pixel, times
-    GROWS, and IMAGES copies of the picture with L-BFGS's memory. They are then as large as half of the rest allows: the maps of losses that
-    are no functions of means may take the other half. Raises UnknownName for another word, ValueError for a number
-    that is too small, or a network that cannot see in tiles.
+    GROWS, and IMAGES copies of the picture besides L-BFGS's memory. They are then as large as half of the rest allows:
+    the maps of losses that are no functions of means may take the other half. Raises UnknownName for another word,
+    ValueError for a number that is too small, or a network that cannot see in tiles.
     """
     if asked == "off":
         return None
@@ -244,7 +243,8 @@ def _spans(side: int, size: int, step: int, margin: int) -> list[Span]:
 
 
 def _pixels(image: Image, tile: Tile) -> Image:
-    return image[(..., *(slice(span.first, span.last) for span in tile))]
+    rows, columns = (slice(span.first, span.last) for span in tile)
+    return image[..., rows, columns]
 
 
 def _empty(own: Tensor, window: Window) -> Tensor:
@@ -253,5 +253,5 @@ def _empty(own: Tensor, window: Window) -> Tensor:
     return torch.empty(size, dtype=own.dtype, device=own.device, memory_format=torch.channels_last)
 
 
-def _exact(x: Tensor) -> torch.dtype:
-    return x.dtype if x.device.type == "mps" else torch.float64  # mps has no 64 bits
+def _exact(device: torch.device) -> torch.dtype:
+    return torch.float32 if device.type == "mps" else torch.float64  # mps has no 64 bits

@@ -53,6 +53,7 @@ def test_every_option_reaches_the_job(photo, painting, tmp_path, capsys, monkeyp
         "--device": "cpu",
         "--pooling": "avg",
         "--padding": "zeros",
+        "--tile": "64",
         "--network": "lite",
     }
     seen = []
@@ -66,6 +67,7 @@ def test_every_option_reaches_the_job(photo, painting, tmp_path, capsys, monkeyp
     assert config.colour == "histogram" and config.strength == 0.25 and config.smallest_px == 40
     assert (config.optimizer, config.tolerance, config.init, config.seed) == ("adam", 1e-9, "noise", 3)
     assert (config.threads, config.device, config.pooling, config.padding) == (1, "cpu", "avg", "zeros")
+    assert config.tile == "64"
     assert config.style_layers == {"relu1_1": 2, "relu2_1": 1} and config.content_layers == {"relu3_1": 1}
     assert config.single_scale and config.size_px == 48 and config.evaluations == 3
     assert [(spec.name, spec.weight, spec.options) for spec in config.style_loss] == [
@@ -107,6 +109,8 @@ BAD = {
     "unknown layer": (2, ["--style-layers", "relu9_1"], "no layer 'relu9_1'"),
     "unknown network": (2, ["--network", "resnet"], "there are lite, vgg16, vgg19"),
     "unknown optimizer": (2, ["--optimizer", "sgd"], "there are adam, lbfgs, lbfgsb"),
+    "unknown tile": (2, ["--tile", "big"], "auto, off, or the side"),
+    "a tile too small": (1, ["--tile", "4"], "at least 32"),
     "unknown device": (2, ["--device", "abacus"], "auto, cuda, mps, cpu"),
     "two kinds of weight": (2, ["--balance", "2", "--style-weight", "3"], "excludes"),
     "strength and raw weight": (2, ["--strength", ".2", "--content-weight", "3"], "excludes"),

@@ -288,3 +288,18 @@ def test_a_kinked_loss_falls_without_wolfe_points() -> None:
         losses.append(float(evaluate(state.x)[0]))
         assert state.loss == losses[-1] <= losses[-2]
     assert losses[-1] < 0.05 * losses[0]
+
+
+def test_of_a_large_picture_fewer_steps_are_remembered_and_it_is_said(monkeypatch, caplog) -> None:
+    caplog.set_level("INFO")
+    x = torch.zeros(1, 3, 40, 50, dtype=torch.float32)
+
+    def pairs(**options: int) -> int:
+        return lbfgs.build(**options).start(x).history.pairs.shape[1]
+
+    assert pairs() == 10 and not caplog.text
+    monkeypatch.setattr(lbfgs, "ROOM", 8 * x.nbytes)
+    assert pairs() == 4 and "remembers 4 steps" in caplog.text
+    assert pairs(history=7) == 7
+    monkeypatch.setattr(lbfgs, "ROOM", 0)
+    assert pairs() == 2

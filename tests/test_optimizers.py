@@ -217,3 +217,18 @@ def test_adam_never_waits_for_the_device() -> None:
 def test_says_what_is_wrong_with_an_option(name: str, options: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         catalog.load("optimizers", name, **options)
+
+
+def test_adam_moves_a_picture_part_by_part_to_the_same_bits(monkeypatch) -> None:
+    start, pull = torch.rand(1, 3, 40, 50), torch.rand(1, 3, 40, 50)
+    ends = []
+    for part in (adam.PART, 512):
+        monkeypatch.setattr(adam, "PART", part)
+        optimizer = adam.build(lr=0.1)
+        state = optimizer.start(start)
+        for step in range(4):
+            spoilt = torch.tensor(float("nan") if step == 2 else 0.0)
+            state = optimizer.step(lambda x, spoilt=spoilt: ((x - pull).square().sum(), x - pull + spoilt), state)
+        ends.append(state)
+    for one, other in zip(*(vars(state).values() for state in ends), strict=True):
+        assert one is other or torch.equal(one, other)

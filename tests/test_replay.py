@@ -49,7 +49,12 @@ def test_what_is_recorded(made, photo, painting):
     assert beside["kind"] == KIND and beside["options"]["balance"] == 3 and beside["options"]["seed"] == 0
     assert beside["options"]["style-loss"] == ["mmd-poly:0.5,degree=3", "bn:1"]
     assert beside["content"]["file"] == "photo.png" and len(beside["styles"]) == 1
-    assert beside["chosen"] == {"device": "cpu", "precision": beside["chosen"]["precision"], "threads": 1}
+    assert beside["chosen"] == {
+        "device": "cpu",
+        "precision": beside["chosen"]["precision"],
+        "threads": 1,
+        "tile": "off",
+    }
     assert beside["result"]["evaluations"] == 8 and beside["result"]["reason"] == "budget"
     assert [size["size_px"] for size in beside["result"]["sizes"]] == [40, 80]
     assert beside["seen"]["seconds"] > 0 and str(photo) in beside["seen"]["paths"].values()
@@ -161,3 +166,11 @@ def test_from_python(made):
     out = made()
     again = prepare_replay(out)
     assert again.is_same(again.job.run()) and again.differs == ()
+
+
+def test_what_was_seen_in_tiles_is_seen_in_tiles_again(made, tmp_path):
+    out = made("--tile", "48", "--precision", "fp32")
+    assert json.loads(read_note(out))["chosen"]["tile"] == "48"
+    assert run("replay", out, "-o", tmp_path / "again.png", "--quiet") == 0
+    assert (pixels(tmp_path / "again.png") == pixels(out)).all()
+    assert prepare_replay(out).job.tile_px == 48

@@ -15,6 +15,7 @@ from torch import Tensor
 from gatys_lab.types import Evaluate
 
 AVERAGING = 0.9  # ten iterates: .99 suits runs of 500 steps, and lags behind by half in runs of 60
+PART = 1 << 22  # numbers that are moved at a time: a step makes no copies of a large picture
 EPS = 1e-16  # against 0 / 0 only: the usual 1e-8 would freeze a loss whose gradients are that small
 
 
@@ -59,22 +60,36 @@ class Adam:
     def step(self, evaluate: Evaluate, state: AdamState) -> AdamState:
         """One evaluation, one move."""
         loss, gradient = evaluate(state.x)
-        fine = torch.isfinite(loss) & torch.isfinite(gradient).all()  # ()
-        gradient = torch.where(fine, gradient, 0)
+        fine = torch.isfinite(loss) & torch.stack([torch.isfinite(part).all() for part in _parts(gradient)]).all()
         counts = fine.to(state.x.dtype)  # 1, or 0 for an evaluation that teaches nothing
         news = [counts * (1 - past) for past in (self.beta1, self.beta2, self.averaging)]
-        state.first.lerp_(gradient, news[0])
-        state.second.lerp_(gradient.square(), news[1])
         state.ones.lerp_(torch.ones_like(state.ones), torch.stack(news))
         state.lr.mul_((1 + counts) / 2)
-        torch.where(fine, state.x, state.good, out=state.good)
-        first, second = state.first / state.ones[0], state.second / state.ones[1]
-        torch.where(fine, state.x - state.lr * first / (second.sqrt() + EPS), state.good, out=state.x)
-        if self.bounds is not None:
-            state.x.clamp_(*self.bounds)
+        moved = (state.x, state.good, state.first, state.second, gradient)
+        for part in zip(*map(_parts, moved), strict=True):
+            self._move(state, fine, news, *part)
         if state.average is not None:
             state.average.lerp_(state.x, torch.where(fine, news[2] / state.ones[2], 0))
         return state
+
+    def _move(
+        self, state: AdamState, fine: Tensor, news: list[Tensor],
+        x: Tensor, good: Tensor, first: Tensor, second: Tensor, gradient: Tensor,
+    ) -> None:  # fmt: skip
+        """A part of the picture, in place."""
+        gradient = torch.where(fine, gradient, 0)
+        first.lerp_(gradient, news[0])
+        second.lerp_(gradient.square(), news[1])
+        torch.where(fine, x, good, out=good)
+        mean, square = first / state.ones[0], second / state.ones[1]
+        torch.where(fine, x - state.lr * mean / (square.sqrt() + EPS), good, out=x)
+        if self.bounds is not None:
+            x.clamp_(*self.bounds)
+
+
+def _parts(x: Tensor) -> tuple[Tensor, ...]:
+    """Of a picture, as vectors."""
+    return x.reshape(-1).split(PART)
 
 
 def build(

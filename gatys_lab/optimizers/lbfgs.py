@@ -90,7 +90,7 @@ class LBFGS:
             return self.history
         pairs = min(PAIRS, max(FEWEST, ROOM // (2 * x.nbytes)))
         if pairs < PAIRS:
-            log.info("lbfgs remembers %d steps of a picture this large, not %d: history=%d", pairs, PAIRS, PAIRS)
+            log.info("lbfgs remembers %d steps of a picture this large, not %d (lbfgs,history=%d)", pairs, PAIRS, PAIRS)
         return pairs
 
     def step(self, evaluate: Evaluate, state: LBFGSState) -> LBFGSState:
