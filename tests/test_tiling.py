@@ -1,4 +1,4 @@
-"""A picture seen in tiles is the same function of its pixels: values, gradients, balance, runs; when tiles are chosen."""
+"""A picture seen in tiles is the same function of its pixels: values, gradients, balance, runs; when there are tiles."""
 
 from dataclasses import replace
 from types import SimpleNamespace
