@@ -97,7 +97,7 @@ def prepare(photo: Source, painting: Any, *, tileable: bool = False, **options: 
         network.around() if tileable else None,
     )  # fmt: skip
     job.check()
-    return replace(job, tile_px=tiling.chosen(config.tile, job.eyes, objective.layers, job.shape, device))
+    return job.in_tiles()
 
 
 @dataclass(frozen=True)
@@ -126,11 +126,6 @@ class Job:
     def eyes(self) -> Network:
         """What the result is seen through."""
         return self.network if self.around is None else self.around
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Of the result, (height, width) in px."""
-        return shape_at(self.photo.image, self.size_px)
 
     @property
     def size_px(self) -> int:
@@ -179,6 +174,12 @@ class Job:
             raise ValueError(
                 f"a tile of {width} x {height} px; for these layers its sides are multiples of {self._step}"
             )
+
+    def in_tiles(self) -> "Job":
+        """The same with the tiles that its configuration asks for; auto goes by the memory that is free."""
+        shape = shape_at(self.photo.image, self.size_px)
+        tile_px = tiling.chosen(self.config.tile, self.eyes, self.objective.layers, shape, self.device)
+        return replace(self, tile_px=tile_px)
 
     @property
     def _step(self) -> int:

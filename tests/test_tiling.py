@@ -1,4 +1,4 @@
-"""A picture seen in tiles is the same function of its pixels: values, gradients, balance, runs; when there are tiles."""
+"""Pictures seen in tiles are the same function of their pixels: values, gradients, balance, runs."""
 
 from dataclasses import replace
 from types import SimpleNamespace

@@ -107,7 +107,7 @@ class _Workshop:
             self._jobs[loaded], config=config, photo=photo, styles=styles, optimizer=optimizer, objective=objective
         )
         job.check()
-        return job
+        return job.in_tiles()
 
     def task(self, way: Way, unvaried: Job, pair: tuple[str, str]) -> Task:
         job = self.job(unvaried.photo, unvaried.painting, way)
