@@ -43,11 +43,11 @@ def pictures(dtype):
 
 
 def problems(network, wanted, dtype, masked=False, balance=True):
-    """The same objective twice, fitted and balanced: of the whole picture, and of tiles of 20 px."""
+    """The same objective twice, fitted and balanced: of the whole picture, and of tiles of 24 px."""
     (photo, painting), out = pictures(dtype), []
     mask = torch.linspace(-1, 2, 45, dtype=torch.float32).clamp(0, 1).expand(1, 1, 37, 45)
     for tiled in (False, True):
-        eyes = Tiled(network, 20) if tiled else network
+        eyes = Tiled(network, 24) if tiled else network
         features, look = (Looked(eyes, image, wanted.layers) for image in (photo, painting))
         what = torch.rand(1, 1, 29, 41, generator=torch.Generator().manual_seed(3)) + 0.5
         region = Region(at_layers(mask, mask, features, network), at_layers(what, what, look, network))
@@ -149,7 +149,8 @@ def test_a_run_ends_in_the_same_picture(network, dtype, evaluations, most):
 
 # In a job
 
-QUICK = {"size_px": 90, "evaluations": 5, "smallest_px": 48, "threads": 1}
+QUICK = {"size_px": 90, "evaluations": 5, "smallest_px": 48, "threads": 1, "content_layers": {"relu2_1": 1.0}}
+QUICK |= {"style_layers": dict.fromkeys(LAYERS[:2], 1.0)}  # narrow margins
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
