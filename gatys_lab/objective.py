@@ -223,13 +223,38 @@ def smoothness(kind: str = "l2", *, around: bool = False) -> Objective:
     if kind not in ("l2", "l1"):
         raise ValueError(f"no total variation '{kind}'; there are l2, l1")
 
-    def loss(x: Tensor) -> Tensor:
+    def channel(x: Tensor) -> Tensor:
         dx, dy = (x.roll(-1, dim) - x if around else x.diff(dim=dim) for dim in (3, 2))
         if kind == "l2":
             return dx.square().mean() + dy.square().mean()
         return (dx.square() + EPS).sqrt().mean() + (dy.square() + EPS).sqrt().mean()
 
+    def loss(x: Tensor) -> Tensor:
+        return _ByChannel.apply(x, channel)
+
     return Objective((Term(SMOOTHNESS, "input", 1.0, lambda content, style, places: loss),))
+
+
+class _ByChannel(torch.autograd.Function):
+    """The mean of a function of each channel, taken again on the way back: few copies of a large picture are held."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.function = function
+        return torch.stack([function(channel) for channel in x.split(1, dim=1)]).mean()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        out = torch.empty_like(x)
+        for channel, place in zip(x.split(1, dim=1), out.split(1, dim=1), strict=True):
+            leaf = channel.detach().requires_grad_()
+            with torch.enable_grad():
+                value = ctx.function(leaf) / x.shape[1]
+            place.copy_(torch.autograd.grad(value, leaf, gradients[0])[0])
+        return out, None
 
 
 def steadiness(before: Image, trust: Tensor) -> Objective:
