@@ -40,6 +40,7 @@ class Kept(NamedTuple):
     rows: tuple[Row, ...]
     seconds: float
     frozen: Frozen
+    notes: tuple[str, ...] = ()  # on the sizes before
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class Keeper:
                 raise ValueError(f"'{self._path}' keeps a run with other {names}; give the same, or remove it")
             log.info("going on from '%s', after %d evaluations", self._path, len(self._kept.rows))
         self.trace = Trace() if self._kept is None else Trace(self._kept.rows, self._kept.seconds)
+        self.notes = [] if self._kept is None else list(self._kept.notes)
         self._written: float | None = None
 
     def is_past(self, place: int) -> bool:
@@ -116,7 +118,13 @@ class Keeper:
 
     def _bytes(self, place: int, frozen: Frozen) -> bytes:
         rows = [asdict(row) for row in self.trace.rows]
-        said = {"facts": self._facts, "place": place, "rows": rows, "seconds": self.trace.seconds()}
+        said = {
+            "facts": self._facts,
+            "place": place,
+            "rows": rows,
+            "seconds": self.trace.seconds(),
+            "notes": self.notes,
+        }
         said |= {"numbers": frozen.numbers, "strides": frozen.strides}
         return save(dict(frozen.tensors), {"kind": KIND, "run": json.dumps(said)})
 
@@ -135,6 +143,7 @@ def _read(path: Path) -> Kept:
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         rows = tuple(Row(**row) for row in said["rows"])
         frozen = Frozen(tensors, said["numbers"], said["strides"])
-        return Kept(dict(said["facts"]), int(said["place"]), rows, float(said["seconds"]), frozen)
+        notes = tuple(str(note) for note in said["notes"])
+        return Kept(dict(said["facts"]), int(said["place"]), rows, float(said["seconds"]), frozen, notes)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"'{path}' is no checkpoint of a run ({error}); remove it to begin anew") from None

@@ -5,20 +5,26 @@ last one is spent on the delivered image itself, clamped to [0, 1]: the reported
 
 Optimisers that know no bounds are kept near [0, 1] by a fence, a quadratic penalty on what is outside: without it the
 final clamp costs 8 to 18 % of the loss (2 pictures at 256 px, 60 evaluations, Gram).
+
+What goes wrong is mended where it can be. An evaluation that is not finite is told the optimiser as such, which takes
+it back; where memory does not suffice, the run goes on from where it stands with an optimiser that needs less.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gatys_lab.errors import memory_wanted
 from gatys_lab.objective import Fitted
 from gatys_lab.states import Frozen, thaw
-from gatys_lab.types import Image, Network, Optimizer, Reason, Solution, Step
+from gatys_lab.types import Image, Loss, Network, Optimizer, Reason, Solution, Step
 
+log = logging.getLogger(__name__)
 Callback = Callable[[Step], None]
 AtRest = Callable[["Standing"], None]
 FENCE = "outside [0, 1]"  # its name among the parts of a step
@@ -33,7 +39,9 @@ class Standing:
     seconds: float
     best: Image
     best_loss: Tensor
-    fence: Tensor | None
+    fence: Tensor  # (), nan before it is known
+    failed: Tensor  # (), evaluations that were not finite
+    lessened: int  # how often the optimiser was replaced by one that needs less memory
     state: Any  # the optimiser's, None before its first step
 
 
@@ -54,29 +62,31 @@ def optimize(
     `tolerance`: stop when an iteration changes the image by less, ||x' - x|| / ||x'|| (Li et al. 2017 use 0.005).
     `at_rest` is told where the run stands before each iteration; from such a `standing`, frozen, another run of the
     same problem goes on as the first did.
-    Raises ValueError if the very first evaluation is not finite or the budget is below 2.
+    Raises ValueError if the budget is below 2, MemoryError if there is no memory for a single evaluation.
     """
     if evaluations < 2:
         raise ValueError(f"{evaluations} evaluations; wanted at least 2: one step, and the loss of what is delivered")
-    run = _Run(image, network, objective, evaluations, callbacks)
+    run = _Run(image, network, objective, optimizer, evaluations, callbacks)
     reason: Reason = "budget"
-    state = optimizer.start(image)
-    if standing is not None:
-        state = run.go_on(standing, state)
+    run.start(standing)
     try:
-        while state.reason is None:
+        while run.state.reason is None:
             if at_rest is not None:
-                at_rest(run.standing(state))
-            before = state.x.clone() if tolerance is not None else None
-            state = optimizer.step(run.evaluate, state)
-            if before is not None and tolerance is not None and _change(before, state.x) < tolerance:
-                state.reason = "converged"
-        reason = state.reason
+                at_rest(run.standing())
+            before = run.state.x.clone() if tolerance is not None else None
+            run.step()
+            if before is not None and tolerance is not None and 0 < _change(before, run.state.x) < tolerance:
+                run.state.reason = "converged"
+        reason = run.state.reason
     except _BudgetSpent:
         pass
     except KeyboardInterrupt:
         reason = "interrupted"
-    return run.deliver(state.average, reason)
+    except MemoryError:
+        if run.used == 0:
+            raise
+        reason = "memory"
+    return run.deliver(reason)
 
 
 class _BudgetSpent(Exception):
@@ -87,25 +97,64 @@ class _Run:
     """Counts and watches the evaluations of one run, and remembers the best image."""
 
     def __init__(
-        self, image: Image, network: Network, objective: Fitted, budget: int, callbacks: Sequence[Callback]
+        self,
+        image: Image,
+        network: Network,
+        objective: Fitted,
+        optimizer: Optimizer,
+        budget: int,
+        callbacks: Sequence[Callback],
     ) -> None:
         self.network, self.objective, self.budget, self.callbacks = network, objective, budget, callbacks
+        self.optimizer, self.beginning = optimizer, image
+        self.state: Any = None
         self.used, self.began = 0, time.monotonic()
         self.best = image.detach().clone()
         self.best_loss = image.new_full((), float("inf"))
-        self.fence: Tensor | None = None  # (), the penalty's stiffness, from the first gradient
+        self.fence = image.new_full((), float("nan"))  # the penalty's stiffness, from the first gradient
+        self.failed = torch.zeros((), dtype=torch.int64, device=image.device)
+        self.lessened = 0
+        self.need: str | None = None  # the memory that ended it
 
-    def standing(self, state: Any) -> Standing:
-        seconds = time.monotonic() - self.began
-        return Standing(self.used, seconds, self.best, self.best_loss, self.fence, state if self.used else None)
+    def start(self, standing: Frozen | None) -> None:
+        """Stand at the beginning, or where another run stood."""
+        for _ in range(0 if standing is None else int(standing.numbers["lessened"] or 0)):
+            self.optimizer, self.lessened = self.optimizer.smaller() or self.optimizer, self.lessened + 1
+        self.step()
+        if standing is not None:
+            kept = thaw(standing, replace(self.standing(), state=self.state))
+            self.used, self.began = kept.used, time.monotonic() - kept.seconds
+            self.best, self.best_loss, self.fence = kept.best, kept.best_loss, kept.fence
+            self.failed, self.state = kept.failed, kept.state
 
-    def go_on(self, frozen: Frozen, state: Any) -> Any:
-        """Stand where another run stood; its optimiser's state, in the place of a fresh one."""
-        fence = torch.zeros_like(self.best_loss)
-        kept = thaw(frozen, Standing(0, 0.0, self.best, self.best_loss, fence, state))
-        self.used, self.began = kept.used, time.monotonic() - kept.seconds
-        self.best, self.best_loss, self.fence = kept.best, kept.best_loss, kept.fence
-        return kept.state
+    def step(self) -> None:
+        """One iteration, or the start of one that needs less memory from where it stands."""
+        while True:
+            try:
+                if self.state is None:
+                    self.state = self.optimizer.start(self.beginning)
+                else:
+                    self.state = self.optimizer.step(self.evaluate, self.state)
+                return
+            except (MemoryError, RuntimeError) as error:
+                need = memory_wanted(error)
+                if need is None:
+                    raise
+            self._lessen(need)  # here the error is gone, and with it what its frames held
+
+    def _lessen(self, need: str) -> None:
+        """Make the optimiser smaller, and forget its state but for the iterate. MemoryError if it cannot be."""
+        smaller = self.optimizer.smaller()
+        if smaller is None:
+            self.need = need
+            raise MemoryError(need)
+        log.warning("%s; going on with less of a history: %s", need, smaller)
+        self.beginning = self.beginning if self.state is None else self.state.x
+        self.optimizer, self.state, self.lessened = smaller, None, self.lessened + 1
+
+    def standing(self) -> Standing:
+        seconds, state = time.monotonic() - self.began, self.state if self.used else None
+        return Standing(self.used, seconds, self.best, self.best_loss, self.fence, self.failed, self.lessened, state)
 
     def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if self.used >= self.budget - 1:
@@ -114,11 +163,13 @@ class _Run:
         with torch.enable_grad():  # optimisers work without
             loss = self.objective(self.network(leaf, self.objective.layers))
             (gradient,) = torch.autograd.grad(loss.total, leaf)
-        if self.fence is None:
-            self.fence = gradient.square().mean().sqrt() / (2 * LEAK)
+        size = gradient.square().mean().sqrt()
+        fine = torch.isfinite(size) & torch.isfinite(loss.total.detach())  # ()
+        self.fence = torch.where(self.fence.isnan() & fine, size / (2 * LEAK), self.fence)
         outside = x - x.clamp(0, 1)
         penalty = self.fence * outside.square().sum()
-        total = loss.total.detach() + penalty
+        total = torch.where(fine, loss.total.detach() + penalty, float("nan"))
+        self.failed = self.failed + ~fine
         better = total < self.best_loss  # stays on the device: no synchronisation here
         torch.where(better, x.detach(), self.best, out=self.best)
         self.best_loss = torch.where(better, total, self.best_loss)
@@ -126,16 +177,38 @@ class _Run:
         gradient = gradient.contiguous()  # it comes in channels_last; the optimisers see vectors
         return total, gradient.add_(outside.mul_(2 * self.fence))
 
-    def deliver(self, average: Tensor | None, reason: Reason) -> Solution:
-        candidates = [self.best] if average is None else [average, self.best]
-        for candidate in candidates:
+    def deliver(self, reason: Reason) -> Solution:
+        average = None if self.state is None else self.state.average
+        for candidate in [self.best] if average is None else [average, self.best]:
             image = candidate.clamp(0, 1)
-            with torch.no_grad():
-                loss = self.objective(self.network(image, self.objective.layers))
-            if torch.isfinite(loss.total):
+            loss, total = self._loss(image), self.best_loss
+            if loss is not None and torch.isfinite(loss.total):
+                total = loss.total
                 break
-        self._report(loss.total, loss.parts, image)
-        return Solution(image, float(loss.total), self.used, reason)
+        if loss is not None:
+            self._report(loss.total, loss.parts, image)
+        return Solution(image, float(total), self.used, reason, self._notes())
+
+    def _loss(self, image: Image) -> Loss | None:
+        """None if there is no memory for it."""
+        try:
+            with torch.no_grad():
+                return self.objective(self.network(image, self.objective.layers))
+        except (MemoryError, RuntimeError) as error:
+            if memory_wanted(error) is None:
+                raise
+            return None
+
+    def _notes(self) -> tuple[str, ...]:
+        """What went wrong, for a person."""
+        failed, dropped = int(self.failed), 0 if self.state is None else self.state.dropped
+        notes = [
+            f"{_times(failed, 'evaluation')} not finite, taken back" if failed else "",
+            f"no progress, begun anew without the history {_times(dropped, 'time')}" if dropped else "",
+            f"out of memory, history halved {_times(self.lessened, 'time')}" if self.lessened else "",
+            self.need or "",
+        ]
+        return tuple(note for note in notes if note)
 
     def _report(self, total: Tensor, parts: object, image: Image) -> None:
         self.used += 1
@@ -143,6 +216,10 @@ class _Run:
         step = Step(self.used, self.budget, max(image.shape[2:]), total, parts, seconds, image)  # type: ignore[arg-type]
         for callback in self.callbacks:
             callback(step)
+
+
+def _times(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count > 1 else ''}"
 
 
 def _change(before: Tensor, after: Tensor) -> float:

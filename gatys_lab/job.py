@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from gatys_lab import catalog, color, devices, models, tiling
 from gatys_lab.checkpoint import Checkpoint, Keeper
 from gatys_lab.config import DEFAULTS, Config
+from gatys_lab.endings import told, without_memory
 from gatys_lab.engine import AtRest, Callback, optimize
 from gatys_lab.errors import UnknownName
 from gatys_lab.images import Picture, longest, picture_of, resize, resize_to, shape_at, to_pil
@@ -45,6 +46,7 @@ class Result:
     evaluations: int
     seconds: float
     trace: tuple[Row, ...]
+    notes: tuple[str, ...] = ()  # what went wrong and how it went on, a line each
 
 
 def stylize(
@@ -215,13 +217,13 @@ class Job:
         return [color.before(self.config.colour, painting, photo) for painting in sized]
 
     def run(self, callbacks: Sequence[Callback] = (), checkpoint: Checkpoint | None = None) -> Result:
-        """Coarse to fine. Ctrl-C delivers the best picture so far, enlarged to the final size.
+        """Coarse to fine. Ctrl-C, and want of memory, deliver the best picture so far, enlarged to the final size.
 
         With a checkpoint that resumes, the callbacks see what comes after it. Made with other options or pictures, it
-        raises ValueError.
+        raises ValueError; without memory for the first size, MemoryError.
         """
         keeper = None if checkpoint is None else Keeper(checkpoint, facts_of(self))
-        trace = Trace() if keeper is None else keeper.trace
+        trace, notes = (Trace(), list[str]()) if keeper is None else (keeper.trace, keeper.notes)
         image, solution = None, None
         try:
             for place, size_px in enumerate(self.sizes):
@@ -237,14 +239,18 @@ class Job:
                 solution = self._run_size(image, photo, size_px, [trace, *callbacks], at_rest, standing)
                 image = solution.image
                 trace.settle()
-                if solution.reason == "interrupted":
+                notes += told(solution, size_px)
+                if solution.reason in ("interrupted", "memory"):
                     break
                 log.debug("%d px: %s after %d evaluations", size_px, solution.reason, solution.evaluations)
         except KeyboardInterrupt:
             if solution is None:
                 raise
             solution = replace(solution, reason="interrupted")
-        return self._result(solution, trace)
+        except (MemoryError, RuntimeError) as error:
+            solution = without_memory(error, size_px, solution)
+            notes += told(solution, size_px)
+        return self._result(solution, trace, notes)
 
     def _run_size(
         self,
@@ -329,10 +335,12 @@ class Job:
         pixels = color.after(self.config.colour, resize_to(image, photo.shape[2:]), photo)
         return pixels, None if self.photo.alpha is None else resize_to(self.photo.alpha.to(pixels), photo.shape[2:])
 
-    def _result(self, solution: Any, trace: Trace) -> Result:
+    def _result(self, solution: Any, trace: Trace, notes: Sequence[str]) -> Result:
         pixels, alpha = self._finished(solution.image)
-        rows = tuple(trace.rows)
-        return Result(to_pil(pixels, alpha), pixels, solution.loss, solution.reason, len(rows), trace.seconds(), rows)
+        rows, seconds = tuple(trace.rows), trace.seconds()
+        return Result(
+            to_pil(pixels, alpha), pixels, solution.loss, solution.reason, len(rows), seconds, rows, tuple(notes)
+        )
 
 
 def _precision(config: Config, styles: Sequence[Style], network: Network, layers: tuple[str, ...]) -> str:

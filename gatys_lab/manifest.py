@@ -1,6 +1,7 @@
 """What a job was made of, as plain values that JSON can hold: all that determines its pixels, and what it ran on."""
 
 import json
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -95,9 +96,10 @@ def record(job: "Job", result: "Result", content: Path, styles: Sequence[Style])
         "versions": versions(),
         "result": {
             "pixels": pixels_digest(result.image),
-            "loss": result.loss,
+            "loss": _known(result.loss),
             "evaluations": result.evaluations,
             "reason": result.reason,
+            "notes": list(result.notes),
             "sizes": [_summary(size, result) for size in job.sizes],
         },
         "seen": {"paths": seen, "seconds": round(result.seconds, 3), "machine": platform.platform()},
@@ -168,8 +170,14 @@ def _text(key: str, value: Any) -> Any:
 def _summary(size_px: int, result: "Result") -> dict[str, Any]:
     """Of the losses at one size: the first, the least, the last, and how many evaluations."""
     totals = [row.total for row in result.trace if row.size_px == size_px]
-    named = {"first": totals[0], "least": min(totals), "last": totals[-1]} if totals else {}
+    least = min((total for total in totals if math.isfinite(total)), default=math.inf)
+    named = {"first": _known(totals[0]), "least": _known(least), "last": _known(totals[-1])} if totals else {}
     return {"size_px": size_px, "evaluations": len(totals), **named}
+
+
+def _known(number: float) -> float | None:
+    """JSON has no other numbers than finite ones."""
+    return number if math.isfinite(number) else None
 
 
 def versions() -> dict[str, str]:

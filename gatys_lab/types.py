@@ -14,7 +14,7 @@ from torch import Tensor
 Image = Tensor
 Features = Mapping[str, Tensor]
 Window = tuple[slice, slice]  # rows and columns of cells
-Reason = Literal["budget", "converged", "stalled", "diverged", "interrupted"]
+Reason = Literal["budget", "converged", "stalled", "diverged", "interrupted", "memory"]
 T = TypeVar("T")
 
 
@@ -112,6 +112,7 @@ class State(Protocol):
     x: Tensor  # the current iterate
     average: Tensor | None  # what the optimiser would deliver instead of the best iterate seen
     reason: Literal["converged", "stalled", "diverged"] | None  # set when it cannot go on
+    dropped: int  # how often it began anew from `x`, without its memory, since the loss no longer fell
 
 
 class Optimizer(Protocol):
@@ -120,6 +121,10 @@ class Optimizer(Protocol):
     def start(self, x: Tensor) -> Any: ...
 
     def step(self, evaluate: Evaluate, state: Any) -> Any: ...
+
+    def smaller(self) -> "Optimizer | None":
+        """The same in less memory; None where there is no such thing."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -137,9 +142,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Solution:
-    """The delivered image, clamped to [0, 1], and the loss of exactly that image."""
+    """The delivered image, clamped to [0, 1], and the loss of exactly that image.
+
+    Where that cannot be computed any more (it is not finite, or there is no memory) the loss is the one seen before.
+    `notes`: what went wrong and how it went on, a line each, for a person.
+    """
 
     image: Image
     loss: float
     evaluations: int
     reason: Reason
+    notes: tuple[str, ...] = ()

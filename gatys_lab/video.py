@@ -80,6 +80,8 @@ class Following:
             raise KeyboardInterrupt
         if result.reason == "diverged":
             raise ValueError("the loss of a frame is not finite: choose other weights, or --precision fp32")
+        if result.reason == "memory":
+            raise MemoryError(f"a frame of {longest(frame)} px: {result.notes[-1]}; choose a smaller --size")
         return result.pixels.cpu()
 
 

@@ -48,6 +48,7 @@ class Wandering:
     class State:
         x: torch.Tensor
         average: torch.Tensor | None = None
+        dropped: int = 0
         reason: str | None = None
 
     def start(self, x):

@@ -182,6 +182,31 @@ def test_stalled_where_nothing_helps() -> None:
     assert torch.equal(state.x, start)
 
 
+def aimless(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Any step is accepted, since the slope changes, and none leads anywhere."""
+    return torch.ones((), dtype=x.dtype), torch.randn(x.shape, dtype=x.dtype)
+
+
+def test_steps_that_lead_nowhere_are_a_stall() -> None:
+    start = bowl()[1]
+    counted = Counted(aimless, 2000)
+    state = run(lbfgs.build(max_retries=2), counted, start)
+    assert state.reason == "stalled" and state.dropped == 3
+    assert len(counted.losses) <= 1 + 3 * (lbfgs.PATIENCE + _linesearch.TRIALS)
+
+
+def test_after_a_stall_it_goes_on_from_an_empty_history() -> None:
+    evaluate, start = quadratic(100.0, 0, size=40)
+    optimizer = lbfgs.build()
+    state = go_on(optimizer, Counted(evaluate, 10), optimizer.start(start))
+    before = state.loss
+    state = go_on(optimizer, Counted(lambda x: (evaluate(x)[0] * 0 + before, aimless(x)[1]), 60), state)
+    assert state.reason is None and state.dropped >= 1
+    state.squared = float(evaluate(state.x)[1].square().sum())
+    state = go_on(optimizer, Counted(evaluate, 300), state)
+    assert state.restarts == 0 and float(evaluate(state.x)[0]) < 1e-8 * float(evaluate(start)[0])
+
+
 @pytest.mark.parametrize("poison", ["steps that were not made", "numbers that are none"])
 def test_a_poisoned_history_is_dropped(poison: str) -> None:
     evaluate, start = quadratic(1e4, 1, size=40)

@@ -56,11 +56,14 @@ def _run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted", 130, debug=False)
     except Exception as error:
-        from gatys_lab.errors import UnknownName
+        from gatys_lab.errors import UnknownName, memory_wanted
 
         status = 2 if isinstance(error, UnknownName) else 1
         known = isinstance(error, ValueError | OSError | MemoryError)
         text = str(error) or type(error).__name__
+        need = memory_wanted(error)
+        if need is not None and "--size" not in text:
+            known, text = True, f"{need}; choose a smaller --size"
         return _fail(text if known else f"{type(error).__name__}: {text} (--debug shows where)", status, debug)
 
 

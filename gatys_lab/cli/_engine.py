@@ -177,7 +177,7 @@ def deliver(
     write(result.image, out, note=None if manifest is None else noted(manifest))
     if manifest is not None:
         write_manifest(manifest, out)
-    if checkpoint is not None and result.reason != "interrupted":
+    if checkpoint is not None and result.reason not in ("interrupted", "memory"):
         checkpoint.remove()
     for callback in callbacks:
         if hasattr(callback, "end"):
@@ -185,4 +185,4 @@ def deliver(
     if not quiet:
         what = f"{result.image.width} x {result.image.height} px, loss {result.loss:.4g}, {result.reason}"
         click.echo(f"{out}  ({what}, {result.evaluations} evaluations, {result.seconds:.1f} s)", err=True)
-    return {"interrupted": 130, "diverged": 1}.get(result.reason, 0)
+    return {"interrupted": 130, "diverged": 1, "memory": 1}.get(result.reason, 0)

@@ -138,6 +138,8 @@ class _Workshop:
 
 def _by_engine(job: Job, callbacks: Sequence[Callback]) -> Painted:
     result = job.run(callbacks)
+    if result.reason == "memory":
+        raise MemoryError(f"{result.notes[-1]}; choose a smaller --size")
     return Painted(result.image, result.reason, result.evaluations, result.seconds, _curve(result.trace))
 
 

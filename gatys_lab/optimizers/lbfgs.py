@@ -4,11 +4,12 @@ search (_linesearch.py).
 Liu & Nocedal 1989, algorithm 2.1. Differs from torch.optim.LBFGS: the first step has a length in pixels instead of
 1 / |g|_1, which freezes a large image; there are no tolerances; the host waits for the device once an evaluation; the
 point that a search ends at is the next one's start and never evaluated again; and what goes wrong is handled here: a
-loss that is not finite shortens the step, a search without progress starts again from steepest descent.
+loss that is not finite shortens the step, a search without progress starts again from steepest descent, and so do steps
+that are accepted one after the other and lead nowhere.
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isfinite, nan, sqrt
 from typing import Literal, NamedTuple
 
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 FIRST_MOVE = 0.05  # of the very first trial, root mean square over the pixels; the search lengthens and shortens it
 PAIRS, FEWEST, ROOM = 10, 2, 5 << 28  # kept, where nothing is said; at least; bytes that they may take
 NOISE = 8  # roundings in a loss: differences that small mean nothing
+PATIENCE = 20  # evaluations without progress, as many as one search may take
+FLATTER = 0.81  # of the least |gradient|^2 so far, below which the loss may stand still: it is all rounding there
 
 
 @dataclass
@@ -39,7 +42,11 @@ class LBFGSState:
     steepest: float = 0.0  # the largest |gradient| seen
     scale: float = nan  # the inverse curvature where the history knows nothing
     retries: int = 0  # evaluations in a row that were not finite
-    restarts: int = 0  # searches in a row without progress
+    restarts: int = 0  # since there was progress
+    dropped: int = 0  # restarts in all
+    lowest: float = inf  # loss and
+    flattest: float = inf  # |gradient|^2, against which progress is measured
+    waited: int = 0  # evaluations since there was any
     average: None = None
     reason: Literal["converged", "stalled", "diverged"] | None = None
 
@@ -109,9 +116,15 @@ class LBFGS:
             search = _linesearch.advance(search, seen.loss, seen.gd)
         if search.outcome == "accepted" or seen.loss < state.loss - noise:
             _accept(state, seen, slope)
+            self._watch(state, search.trials, noise)
         else:
             self._restart(state)
         return state
+
+    def smaller(self) -> "LBFGS | None":
+        """Half the history, which is nearly all of its memory."""
+        pairs = PAIRS if self.history is None else self.history
+        return replace(self, history=pairs // 2) if pairs > 1 else None
 
     def _first(self, evaluate: Evaluate, state: LBFGSState) -> bool:
         """Evaluate where it starts. False: not finite, or nothing to descend."""
@@ -137,9 +150,21 @@ class LBFGS:
             state.reason = "diverged"
         return seen.finite
 
+    def _watch(self, state: LBFGSState, trials: int, noise: float) -> None:
+        """Steps that lower neither the loss nor the gradient are put up with for a while."""
+        lower, flatter = state.loss < state.lowest - noise, state.squared < FLATTER * state.flattest
+        if lower or flatter:
+            state.lowest = min(state.loss, state.lowest)
+            state.flattest = min(state.squared, state.flattest)
+            state.waited = state.restarts = 0
+            return
+        state.waited += trials
+        if state.waited >= PATIENCE:
+            self._restart(state)
+
     def _restart(self, state: LBFGSState) -> None:
         _history.forget(state.history)
-        state.restarts += 1
+        state.restarts, state.dropped, state.waited = state.restarts + 1, state.dropped + 1, 0
         if state.restarts > self.max_retries:
             state.reason = "stalled"
 
@@ -177,7 +202,6 @@ def _accept(state: LBFGSState, seen: Seen, slope: float) -> None:
         d, y, _ = state.lines
         _history.add(state.history, d.mul_(seen.step), y, (sy, seen.yy, sg, seen.yg), seen.against)
         state.scale = sy / seen.yy
-    state.restarts = 0
     _arrive(state, seen)
 
 
