@@ -6,11 +6,14 @@
 import importlib
 import importlib.util
 import inspect
+import math
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 from gatys_lab.errors import UnknownName
+
+WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
 
 
 def names(folder: str) -> tuple[str, ...]:
@@ -24,6 +27,7 @@ def names(folder: str) -> tuple[str, ...]:
 def load(folder: str, name: str, **options: Any) -> Any:
     """Build the object called `name`. Raises UnknownName (a ValueError) for a name or option that does not exist.
 
+    An option of a kind that `build` does not take, or that is no finite number, raises ValueError.
     For losses, `name` may also be the path of a .py file of the user's own with a `build()`.
     """
     build = _module(folder, name).build
@@ -32,6 +36,7 @@ def load(folder: str, name: str, **options: Any) -> Any:
         if option not in accepted:
             known = ", ".join(accepted) or "no options"
             raise UnknownName(f"{name} has no option '{option}'; it takes {known}")
+        _check(name, option, options[option], accepted[option].annotation)
     return build(**options)
 
 
@@ -40,8 +45,24 @@ def options_of(folder: str, name: str) -> dict[str, inspect.Parameter]:
     return dict(inspect.signature(_module(folder, name).build).parameters)
 
 
+def _check(name: str, option: str, value: Any, hint: Any) -> None:
+    """Raises ValueError for a number, word or truth value where the signature wants another of these, or no such thing.
+
+    Objects are their own business, and so is what the signature says nothing about.
+    """
+    kinds = get_args(hint) or (hint,)
+    if type(value) not in WORDS or hint is inspect.Parameter.empty or Any in kinds:
+        return
+    taken = [kind for kind in kinds if kind in WORDS]
+    fits = type(value) in taken or (type(value) is int and float in taken)
+    if fits and (isinstance(value, str) or math.isfinite(value)):
+        return
+    wanted = " or ".join(WORDS[kind] for kind in taken) or "something that cannot be written here"
+    raise ValueError(f"{option}={value} of {name}; wanted {wanted}")
+
+
 def _module(folder: str, name: str) -> ModuleType:
-    if name.endswith(".py"):
+    if folder == "losses" and name.endswith(".py"):
         return _user_module(Path(name))
     if name not in names(folder):
         kind = "style loss" if folder == "losses" else folder.removesuffix("s")

@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from gatys_lab.digests import sha256
 from gatys_lab.engine import Standing
 from gatys_lab.files import check_place, write_whole
 from gatys_lab.states import Frozen, freeze
@@ -126,7 +127,8 @@ class Keeper:
             "notes": self.notes,
         }
         said |= {"numbers": frozen.numbers, "strides": frozen.strides}
-        return save(dict(frozen.tensors), {"kind": KIND, "run": json.dumps(said)})
+        run = json.dumps(said)
+        return save(dict(frozen.tensors), {"kind": KIND, "run": run, "sha256": sha256(run.encode())})
 
 
 def _mark(path: Path) -> str:
@@ -139,11 +141,15 @@ def _read(path: Path) -> Kept:
             metadata = file.metadata() or {}
             if metadata.get("kind") != KIND:
                 raise ValueError("another kind of file")
+            if metadata["sha256"] != sha256(metadata["run"].encode()):
+                raise ValueError("what it says of the run was changed")
             said = json.loads(metadata["run"])
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if "best" not in tensors:
+                raise ValueError("no picture in it")
         rows = tuple(Row(**row) for row in said["rows"])
         frozen = Frozen(tensors, said["numbers"], said["strides"])
         notes = tuple(str(note) for note in said["notes"])
         return Kept(dict(said["facts"]), int(said["place"]), rows, float(said["seconds"]), frozen, notes)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"'{path}' is no checkpoint of a run ({error}); remove it to begin anew") from None

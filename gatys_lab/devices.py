@@ -3,6 +3,7 @@
 import copy
 import ctypes
 import json
+import os
 import platform
 import time
 from typing import Any
@@ -17,6 +18,7 @@ KNOWN = ("auto", "cuda", "mps", "cpu")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 WORTH = 0.8  # of the time in 32 bits, below which 16 are chosen
 TRIED_PX = 192  # of the picture that both are tried on
+MOST_THREADS = 256  # or four times the cores: OpenMP ends the whole process where it cannot have as many as it was told
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
@@ -32,6 +34,14 @@ def choose(name: str = "auto") -> torch.device:
         here = ", ".join(k for k, there in available.items() if there)
         raise ValueError(f"no {kind} device on this machine; it has {here}")
     return torch.device(name)
+
+
+def use_threads(count: int) -> None:
+    """Work in so many threads. Raises ValueError for a number that no machine like this one has use for."""
+    most = max(MOST_THREADS, 4 * (os.cpu_count() or 1))
+    if not 1 <= count <= most:
+        raise ValueError(f"{count} threads; wanted 1 to {most}")
+    torch.set_num_threads(count)
 
 
 def describe(device: torch.device) -> str:

@@ -11,7 +11,7 @@ class UnknownName(ValueError):
 
 
 def memory_wanted(error: BaseException) -> str | None:
-    """What an allocation that failed asked for, in words; None if the error is another. torch on a CPU has no type for it.
+    """What an allocation that failed asked for, in words; None if the error is another. On a CPU it has no type.
 
     >>> memory_wanted(RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 3221225472 bytes."))
     'out of memory: 3.0 GiB more were wanted'

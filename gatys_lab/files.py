@@ -35,6 +35,16 @@ def whole(path: Path, mark: str = "") -> Iterator[Path]:
         raise
 
 
+def check_ordinary(path: Path, wanted: str) -> None:
+    """Raises if there is no ordinary file to read: a pipe may keep a program waiting for ever, a device never end."""
+    if path.is_dir():
+        raise IsADirectoryError(f"'{path}' is a folder; wanted {wanted}: name a file in it")
+    if not path.exists():
+        raise FileNotFoundError(f"no file '{path}'; wanted {wanted}: check the name and the folder")
+    if not path.is_file():
+        raise ValueError(f"'{path}' is a device or a pipe; wanted {wanted}: save it in a file first")
+
+
 def check_target(path: Path, suffix: str) -> None:
     """`check_place`, for a file of one kind."""
     if path.suffix != suffix:

@@ -30,7 +30,7 @@ from torch.nn import functional as F
 
 from gatys_lab._pixels import Array, pixels, unit
 from gatys_lab.config import DEFAULTS
-from gatys_lab.files import check_place, write_whole
+from gatys_lab.files import check_ordinary, check_place, write_whole
 from gatys_lab.types import Image
 
 FORMATS: dict[str, tuple[str, dict[str, Any]]] = {  # suffix -> Pillow's name and options
@@ -41,6 +41,7 @@ FORMATS: dict[str, tuple[str, dict[str, Any]]] = {  # suffix -> Pillow's name an
     ".tif": ("TIFF", {"compression": "tiff_deflate"}),
     ".tiff": ("TIFF", {"compression": "tiff_deflate"}),
 }
+PROGRAMS = ("EPS", "WMF")  # which Pillow hands to Ghostscript, or to Windows
 NOTE = "gatys_lab"  # the keyword of a PNG's text
 _guard = threading.Lock()
 
@@ -56,10 +57,7 @@ class Picture:
 def read(source: str | Path, *, max_pixels: int = DEFAULTS.max_pixels) -> Picture:
     """The picture in a file. Raises a one-line FileNotFoundError, IsADirectoryError or, for no picture, ValueError."""
     path = Path(source)
-    if path.is_dir():
-        raise IsADirectoryError(f"'{path}' is a folder; wanted a picture: name a file in it")
-    if not path.exists():
-        raise FileNotFoundError(f"no file '{path}'; wanted a picture: check the name and the folder")
+    check_ordinary(path, "a picture")
     return _read(path, f"'{path}'", max_pixels)
 
 
@@ -245,7 +243,10 @@ def _pixel_limit(max_pixels: int) -> Iterator[None]:
 
 def _opened(place: Path | io.BytesIO, name: str) -> Pillow.Image:
     try:
-        return Pillow.open(place)
+        image = Pillow.open(place)
+        if image.format in PROGRAMS:
+            raise ValueError(f"{image.format} is a program that draws; it is not run")
+        return image
     except PermissionError:
         raise PermissionError(f"{name} may not be read; give yourself the right to read it") from None
     except (MemoryError, Pillow.DecompressionBombError):

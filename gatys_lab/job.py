@@ -82,7 +82,9 @@ def prepare(photo: Source, painting: Any, *, tileable: bool = False, **options: 
             raise UnknownName(f"no option '{option}'; there are {', '.join(known)}")
     config = replace(DEFAULTS, **options)
     if config.threads is not None:
-        torch.set_num_threads(config.threads)
+        devices.use_threads(config.threads)
+    if not -(2**63) <= config.seed < 2**63:
+        raise ValueError(f"seed {config.seed}; wanted a whole number of 64 bits")
     color.check_colour(config.colour)
     device = devices.choose(config.device)
     photo = picture_of(photo, max_pixels=config.max_pixels)

@@ -135,6 +135,8 @@ class Objective:
                 share, extent = (1.0, 1.0) if places.where is None else _spread(places.where)
                 weights.append(term.factor * term.share * share)
                 extents.append(extent)
+        if not terms:
+            raise ValueError("the masks leave nothing at any of the layers; choose shallower layers, or a larger size")
         reads = tuple(term.layer for term in terms)
         return Fitted(tuple(terms), tuple(losses), tuple(weights), tuple(extents), reads)
 

@@ -49,7 +49,10 @@ def objective_of(config: Config, styles: Sequence[Style], *, tileable: bool = Fa
     tv = config.tv if config.tv is not None else 0.0 if raw else BALANCED_TV * min(odds, 1)
     if tv > 0:
         terms.append(tv * smoothness(config.tv_kind, around=tileable))
-    return Objective(tuple(term for objective in terms for term in objective.terms if term.factor * term.share > 0))
+    counted = [term for objective in terms for term in objective.terms if term.factor * term.share > 0]
+    if not counted:
+        raise ValueError("the weights of all losses and layers are 0; wanted at least one above 0")
+    return Objective(tuple(counted))
 
 
 def optimizer_of(config: Config) -> Optimizer:

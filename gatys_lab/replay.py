@@ -54,8 +54,7 @@ def prepare_replay(
     Raises ValueError or OSError of one line for what cannot be made again.
     """
     recorded, seen = load(Path(picture))
-    places = {**dict(seen.get("paths") or {})}
-    find = _Finder(Path(picture).parent, places, [*([content] if content is not None else []), *styles])
+    find = _Finder(Path(picture).parent, _places(seen), [*([content] if content is not None else []), *styles])
     try:
         options = _options(recorded, picture)
         photo = find(recorded["content"])
@@ -90,6 +89,9 @@ class _Finder:
 
     def __init__(self, folder: Path, places: Mapping[str, str], given: Sequence[Path]) -> None:
         self._folder, self._places = folder, places
+        for path in given:
+            if not path.is_file():
+                raise ValueError(f"'{path}' is no ordinary file; name the one that the picture was made of")
         self._given = {file_digest(path): path for path in given}
         self._used: set[str] = set()
 
@@ -159,6 +161,12 @@ def _differences(recorded: Mapping[str, Any], job: Job) -> list[str]:
     return [f"{name}: was {then.get(name)}, is {is_now}" for name, is_now in now.items() if then.get(name) != is_now]
 
 
+def _places(seen: Any) -> dict[str, str]:
+    """Where files were, by their hash; nowhere, if what is written is of another kind."""
+    paths = seen.get("paths") if isinstance(seen, dict) else None
+    return {str(key): str(place) for key, place in paths.items()} if isinstance(paths, dict) else {}
+
+
 def _small(file: Path) -> bool:
     if not file.is_file():
         return False
@@ -172,6 +180,7 @@ def _parsed(text: str, path: Path) -> dict[str, Any]:
         found = json.loads(text)
         if found["kind"] != manifest.KIND:
             raise ValueError(f"its kind is {found['kind']!r}, wanted {manifest.KIND!r}")
+        found["result"]["pixels"], found["network"]["sha256"], dict(found["versions"]), dict(found["chosen"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"'{path}' holds no manifest of a picture ({error}); wanted what stylize wrote") from None
     return found

@@ -127,13 +127,12 @@ def _paint(painter: Any, source: Path, target: Path, max_pixels: int) -> None:
 
 
 def _painter(content: Path, given: list[tuple[Path, float]], **options: Any) -> Any:
-    import torch
 
     from gatys_lab import catalog, devices
     from gatys_lab.fast import Painter
 
     if options["threads"] is not None:
-        torch.set_num_threads(options["threads"])
+        devices.use_threads(options["threads"])
     device, (name, own) = devices.choose(options["device"]), options["model"]
     model = catalog.load("models", name, weights=options["weights"], encoder=options["encoder"], **own).to(device)
     precision = devices.precision(options["precision"], model.encoder, model.layers)

@@ -45,15 +45,15 @@ def lite(
     gatys-lab train lite --teacher vgg19.pth --photos photos/ --paintings paintings/ -o my-lite.safetensors
     gatys-lab stylize photo.jpg painting.jpg -o out.png --weights my-lite.safetensors
     """
-    import torch
 
+    from gatys_lab.devices import use_threads
     from gatys_lab.networks import lite as student
     from gatys_lab.training import _teacher
     from gatys_lab.training._pictures import Crops, files_in
     from gatys_lab.training.lite import Distillation, Settings, train
 
     if threads is not None:
-        torch.set_num_threads(threads)
+        use_threads(threads)
     settings = Settings(steps=steps, size_px=size_px, seed=seed, rate=rate)
     earlier = None if start is None else student.read(start)
     photos = files_in(data["photos"], data["hold_out_photos"])
@@ -231,7 +231,7 @@ def _train(name: str, options: dict[str, Any], losses: dict[str, Any], **shared:
     hold_out = shared.pop("hold_out_photos"), shared.pop("hold_out_paintings")
     data, settings = Data(shared.pop("photos"), shared.pop("paintings"), hold_out), Settings(**shared)
     if threads is not None:
-        torch.set_num_threads(threads)
+        devices.use_threads(threads)
     place = _join(devices.choose(device))
     leads = int(os.environ.get("RANK", "0")) == 0
     if leads:

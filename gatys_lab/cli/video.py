@@ -102,7 +102,6 @@ def _check(name: str, options: dict[str, Any]) -> None:
 
 def _manner(name: str, own: dict[str, Any], style: Path, given: dict[str, Any]) -> tuple[Any, str]:
     """What paints the frames, and all that it depends on."""
-    import torch
 
     from gatys_lab import devices, video
     from gatys_lab.digests import file_digest
@@ -112,7 +111,7 @@ def _manner(name: str, own: dict[str, Any], style: Path, given: dict[str, Any]) 
 
     threads = given.pop("threads", None)
     if threads is not None:
-        torch.set_num_threads(threads)
+        devices.use_threads(threads)
     key = repr((name, own, file_digest(style), sorted(given.items(), key=str)))
     steady = {"steady": given.pop("steady")} if "steady" in given else {}
     if name == ENGINE:

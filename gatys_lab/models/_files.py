@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from gatys_lab import catalog
 from gatys_lab.errors import UnknownName
-from gatys_lab.files import write_whole
+from gatys_lab.files import check_ordinary, write_whole
 from gatys_lab.models._base import FeedForward, Style, fingerprint
 from gatys_lab.models._mirror import WIDTHS
 from gatys_lab.networks import _rounding, lite
@@ -25,6 +25,7 @@ from gatys_lab.networks._vgg import VGG
 Model = TypeVar("Model", bound=FeedForward)
 EMBEDDED = Path(__file__).parent
 KIND = "gatys_lab"  # the metadata's key; its value is JSON
+WORDS = ("model", "style_of", "encoder", "fingerprint")  # in it
 
 
 def weights(name: str, given: str | Path | None) -> Path:
@@ -62,6 +63,7 @@ def channels(network: VGG, layer: str) -> int:
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors of a file of ours, float32, and what it says of itself."""
+    check_ordinary(path, "a .safetensors file that gatys-lab wrote")
     try:
         with safe_open(path, "pt") as file:
             said = (file.metadata() or {}).get(KIND)
@@ -70,7 +72,24 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ValueError(f"cannot read '{path}': {error}; wanted a .safetensors file that gatys-lab wrote") from error
     if said is None:
         raise ValueError(f"'{path}' does not say what it holds; wanted a .safetensors file that gatys-lab wrote")
-    return _rounding.unpack(tensors), json.loads(said)
+    return _rounding.unpack(tensors), _parsed(said, path)
+
+
+def _parsed(said: str, path: Path) -> dict[str, Any]:
+    """What a file says of itself: words by name, and of a model its options."""
+    try:
+        found = json.loads(said)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(found.get(name, ""), str) for name in WORDS):
+        raise ValueError(f"what '{path}' says of itself is damaged; wanted a .safetensors file that gatys-lab wrote")
+    return found
+
+
+def _said(said: Mapping[str, Any], name: str, path: Path) -> Any:
+    if name not in said:
+        raise ValueError(f"'{path}' does not say its {name}; wanted a .safetensors file that gatys-lab wrote")
+    return said[name]
 
 
 def _metadata(**said: Any) -> dict[str, str]:
@@ -79,8 +98,7 @@ def _metadata(**said: Any) -> dict[str, str]:
 
 def state_of(path: Path) -> dict[str, Tensor]:
     """The tensors of a published checkpoint (.pth, .pth.tar) by its own keys. Nothing in it is run."""
-    if not path.is_file():
-        raise FileNotFoundError(f"no file '{path}'; wanted a published checkpoint: check the name and the folder")
+    check_ordinary(path, "a published checkpoint")
     return {key.removeprefix("module."): value for key, value in read_pickle(path).items()}
 
 
@@ -112,11 +130,15 @@ def load(path: Path, name: str, network: VGG | None, create: Callable[..., Model
     if said.get("model") != name:
         came = said.get("model") or f"a style of {said.get('style_of')}"
         raise ValueError(f"'{path}' holds {came}, wanted weights of {name}")
-    network = network or catalog.load("networks", said["encoder"])
-    if fingerprint(network) != said["fingerprint"]:
-        made = f"{said['encoder']} ({said['fingerprint']})"
+    made_with, digits, options = (_said(said, name, path) for name in ("encoder", "fingerprint", "options"))
+    network = network or catalog.load("networks", made_with)
+    if fingerprint(network) != digits:
+        made = f"{made_with} ({digits})"
         raise ValueError(f"'{path}' was made for the encoder {made}, not {network.source} ({fingerprint(network)})")
-    model = create(network, **said["options"])
+    try:
+        model = create(network, **options)
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"'{path}' says options that {name} does not have ({error}); get the file again") from None
     _load_into(model, tensors, path)
     return model.eval().requires_grad_(False)
 
@@ -150,7 +172,7 @@ def load_style(path: str | Path, model: FeedForward) -> Style:
     tensors, said = read(Path(path))
     if "style_of" not in said:
         raise ValueError(f"'{path}' holds weights of {said.get('model')}, wanted a style: `gatys-lab style save`")
-    came, wanted = ((said["style_of"], said["fingerprint"]), (model.name, model.style_fingerprint()))
+    came, wanted = ((said["style_of"], _said(said, "fingerprint", Path(path))), (model.name, model.style_fingerprint()))
     if came != wanted:
         told = [f"{name} with weights {digits}" for name, digits in (came, wanted)]
         raise ValueError(f"'{path}' is a style of {told[0]}, not of {told[1]}: make it again from its picture")

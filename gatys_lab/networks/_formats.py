@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from gatys_lab.files import write_whole
+from gatys_lab.files import check_ordinary, write_whole
 from gatys_lab.networks._vgg import DEPTHS, check_option, plan, reach
 
 logger = logging.getLogger(__name__)
@@ -135,6 +135,7 @@ def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors of a file by their own keys, and its metadata."""
     if path.suffix == ".t7":
         raise ValueError(f"'{path}' is a torch7 file, which is not read; wanted its .pth or .safetensors conversion")
+    check_ordinary(path, "a file of weights")
     with path.open("rb") as file:  # what the system has against it is said in its own words
         head = file.read(9)
     if head[8:] == b"{":  # eight bytes of length, then JSON

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from gatys_lab.files import check_ordinary
 from gatys_lab.networks import _rounding
 from gatys_lab.networks._vgg import VGG, plan
 
@@ -60,6 +61,7 @@ def is_lite(path: Path) -> bool:
 
 def read(path: Path) -> dict[str, Tensor]:
     """All tensors of a file that `gatys-lab train lite` wrote, float32."""
+    check_ordinary(path, "a network made by `gatys-lab train lite`")
     try:
         return _rounding.unpack(load_file(path))
     except (SafetensorError, OSError, RuntimeError) as error:

@@ -23,6 +23,7 @@ from gatys_lab.types import Evaluate
 log = logging.getLogger(__name__)
 FIRST_MOVE = 0.05  # of the very first trial, root mean square over the pixels; the search lengthens and shortens it
 PAIRS, FEWEST, ROOM = 10, 2, 5 << 28  # kept, where nothing is said; at least; bytes that they may take
+MOST = 10_000  # pairs
 NOISE = 8  # roundings in a loss: differences that small mean nothing
 PATIENCE = 20  # evaluations without progress, as many as one search may take
 FLATTER = 0.81  # of the least |gradient|^2 so far, below which the loss may stand still: it is all rounding there
@@ -174,8 +175,8 @@ def build(history: int | None = None, max_retries: int = 5) -> LBFGS:
 
     `max_retries`: failures of one kind in a row before it gives up.
     """
-    if (history is not None and history < 1) or max_retries < 0:
-        raise ValueError(f"history {history}, max_retries {max_retries}; wanted at least 1 and 0")
+    if (history is not None and not 1 <= history <= MOST) or max_retries < 0:
+        raise ValueError(f"history {history}, max_retries {max_retries}; wanted 1 to {MOST}, and at least 0")
     return LBFGS(history, max_retries)
 
 

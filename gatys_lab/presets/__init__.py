@@ -18,6 +18,7 @@ from typing import Any, get_args, get_type_hints
 
 from gatys_lab.config import Config
 from gatys_lab.errors import UnknownName
+from gatys_lab.files import check_ordinary
 from gatys_lab.specs import LossSpec, layers_text, loss_text, parse_layers, parse_loss
 
 Options = dict[str, Any]  # by field of Config
@@ -40,9 +41,10 @@ def load(name: str) -> Options:
 
 def read(path: str | Path) -> Options:
     """The options in a file. Raises a one-line ValueError or OSError for what cannot be read, or is no option."""
+    check_ordinary(Path(path), "a file of options")
     try:
         given = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:  # no TOML, or no text
+    except (ValueError, RecursionError) as error:  # no TOML, no text, or nothing but brackets
         raise ValueError(f"'{path}' is no TOML file ({error}); wanted lines such as size = 1024") from None
     return options_of(given, path)
 

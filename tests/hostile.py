@@ -1,0 +1,318 @@
+"""Files and words that nobody means well with, and what is promised about them: a picture, or one line of an error.
+
+The strategies are hypothesis's; what they damage are real files of every kind that the package reads.
+"""
+
+import contextlib
+import faulthandler
+import hashlib
+import io
+import json
+import pickle
+import resource
+import struct
+import sys
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+from PIL import Image as Pillow
+from PIL import ImageCms
+from safetensors.torch import save
+
+from gatys_lab import cli
+
+SECONDS, HANG = 30.0, 120.0  # of a case on a busy machine: too slow; and then the process is ended
+ROOM = 3 * 2**29  # bytes that a case may take beyond what the process has
+
+
+class Blob(bytes):
+    """Bytes that are not printed when a case fails."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} bytes>"
+
+
+class Ended(NamedTuple):
+    status: int
+    said: str
+
+
+@contextlib.contextmanager
+def limited(room: int = ROOM) -> Iterator[None]:
+    """Memory and time are limited within. A hang ends the process, wherever it hangs."""
+    began = time.monotonic()
+    if HANG:
+        faulthandler.dump_traceback_later(HANG, exit=True)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + room, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+        faulthandler.cancel_dump_traceback_later()
+    assert time.monotonic() - began < SECONDS
+
+
+def state_of(folder: Path) -> dict[str, str]:
+    """What lies in a folder, links, pipes and folders included."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        kind = "link" if path.is_symlink() else "file" if path.is_file() else "other"
+        data = str(path.readlink()).encode() if kind == "link" else path.read_bytes() if kind == "file" else b""
+        found[str(path.relative_to(folder))] = f"{kind} {hashlib.sha256(data).hexdigest()}"
+    return found
+
+
+def run(*words: Any) -> Ended:
+    """`gatys-lab WORDS` in this process."""
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2)]
+    with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
+        status = cli._run([str(word) for word in words])
+        streams[1].flush()
+    return Ended(status, streams[1].buffer.getvalue().decode())
+
+
+def kept_promise(folder: Path, *words: Any, out: tuple[str, ...] = ("out.png", "out.json")) -> bool:
+    """Run a command and see to it that it keeps what is promised. Whether it did what it was told."""
+    before = state_of(folder)
+    with limited():
+        ended = run(*words)
+    after = state_of(folder)
+    errors = [line for line in ended.said.splitlines() if line.startswith("gatys-lab: ")]
+    told = f"{' '.join(map(str, words))}\n{ended.status}: {ended.said}"
+    changed = {name for name in before | after if before.get(name) != after.get(name)}
+    assert changed <= set(out), f"{changed} written by {told}"
+    assert "Traceback" not in ended.said and "--debug shows where" not in ended.said, told
+    if ended.status == 0:
+        assert not errors, told
+        return True
+    assert ended.status in (1, 2) and (len(errors) == 1 or (folder / out[0]).exists()), told
+    return False
+
+
+def refused_in_one_line(error: BaseException) -> None:
+    """What the library may raise."""
+    assert isinstance(error, ValueError | OSError | MemoryError), repr(error)
+    assert "\n" not in str(error), str(error)
+
+
+# ---- pictures
+
+
+def _file(image: Pillow.Image, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def _exif(orientation: int) -> bytes:
+    exif = Pillow.Exif()
+    exif[0x0112] = orientation
+    return exif.tobytes()
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """One of a PNG."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, height: int, data: bytes, *, depth: int = 8, colour: int = 2, more: bytes = b"") -> bytes:
+    """Put together by hand, whatever it says of itself."""
+    head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + more + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+    )
+
+
+def pictures() -> dict[str, bytes]:
+    """Sound files of every kind, by name."""
+    draw = np.random.default_rng(0)
+    colour = Pillow.fromarray(draw.integers(0, 256, (40, 48, 3), dtype=np.uint8)).resize((48, 40))
+    clear = Pillow.fromarray(draw.integers(0, 256, (40, 48, 4), dtype=np.uint8))
+    deep = Pillow.fromarray(draw.integers(0, 65536, (40, 48), dtype=np.uint16))
+    real = Pillow.fromarray(draw.random((40, 48), dtype=np.float32))
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    palette = colour.quantize(16)
+    frames = {"save_all": True, "append_images": [colour.rotate(90), colour.rotate(180)]}
+    return {
+        "rgb.png": _file(colour, "PNG", icc_profile=srgb),
+        "rgba.png": _file(clear, "PNG"),
+        "palette.png": _file(palette, "PNG", transparency=bytes(range(0, 256, 16))),
+        "bit.png": _file(colour.convert("1"), "PNG"),
+        "deep.png": _file(deep, "PNG"),
+        "grey-alpha.png": _file(clear.convert("LA"), "PNG"),
+        "animated.png": _file(colour, "PNG", **frames),
+        "rgb.jpg": _file(colour, "JPEG", icc_profile=srgb, exif=_exif(6)),
+        "turned.jpg": _file(colour, "JPEG", progressive=True, exif=_exif(99)),
+        "cmyk.jpg": _file(colour.convert("CMYK"), "JPEG", icc_profile=srgb),
+        "lossless.webp": _file(clear, "WEBP", lossless=True),
+        "animated.webp": _file(colour, "WEBP", **frames),
+        "deflate.tif": _file(clear, "TIFF", compression="tiff_deflate"),
+        "lzw.tif": _file(colour.convert("LAB"), "TIFF", compression="tiff_lzw"),
+        "float.tif": _file(real, "TIFF"),
+        "pages.tif": _file(colour, "TIFF", **frames),
+        "cmyk.tif": _file(colour.convert("CMYK"), "TIFF", icc_profile=srgb[:200]),
+        "animated.gif": _file(palette, "GIF", save_all=True, append_images=[palette.rotate(90)], transparency=3),
+        "plain.bmp": _file(colour, "BMP"),
+        "plain.ppm": _file(colour, "PPM"),
+        "plain.tga": _file(clear, "TGA"),
+        "plain.ico": _file(clear, "ICO"),
+    }
+
+
+MAGIC = (
+    b"\xff\xff\xff\xff",
+    b"\0\0\0\0",
+    b"\x7f\xff\xff\xff",
+    b"\xff\xff\xff\x7f",
+    b"\x80",
+    b"\0",
+    b"\xff",
+    b"\n",
+    b"{",
+)
+
+
+@st.composite
+def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
+    """The file with one to six changes, more of them near its beginning, where it says what it is."""
+    data = bytearray(whole)
+    for _ in range(draw(st.integers(1, 6))):
+        last = max(0, len(data) - 1)
+        at = draw(st.one_of(st.integers(0, min(last, 96)), st.integers(0, last)))
+        piece = draw(st.one_of(st.sampled_from(MAGIC), st.binary(min_size=1, max_size=12)))
+        what = draw(st.sampled_from(("set", "set", "set", "insert", "delete", "repeat", "cut")))
+        if what == "set":
+            data[at : at + len(piece)] = piece
+        elif what == "insert":
+            data[at:at] = piece
+        elif what == "delete":
+            del data[at : at + draw(st.integers(1, 40))]
+        elif what == "repeat":
+            data[at:at] = data[at : at + draw(st.integers(1, 400))]
+        else:
+            del data[at:]
+    return Blob(data)
+
+
+# ---- values
+
+
+SIMPLE = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.sampled_from([0, 1, -1, 2, 3, 40, 2**31, 2**63, 2**64, -(2**70), 10**30, 10**400]),
+    st.integers(-5, 300),
+    st.sampled_from([0.0, -0.0, 1.0, 0.5, -1.5, 1e-300, 1e300, 5e-324, 1e38, 1e39]),
+    st.floats(allow_nan=True, allow_infinity=True),
+    st.sampled_from(["", " ", "a", "../../x", "/dev/zero", "/etc/hostname", "~", "nan", "inf", "-inf", "1e999",
+                     "relu1_1", "relu1_1:nan", "gram", "gram:1e400", "evil.py", "lbfgs,history=0", "cuda", "cuda:99",
+                     "cpu:7", "mps", "auto", "\0", "é", "😀", "x" * 5000, "a\nb", "%s%n", "-", "--", "photo.png",
+                     "bf16", "fp32"]),
+    st.text(max_size=8),
+)  # fmt: skip
+VALUES = st.recursive(
+    SIMPLE, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+
+
+def places_in(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The paths to everything within, itself included."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, item in items for place in places_in(item, (*path, key)))]
+
+
+def put(value: Any, path: tuple[Any, ...], new: Any, *, drop: bool = False) -> Any:
+    """A copy with something else at one place, or without it."""
+    if not path:
+        return new
+    copy = json.loads(json.dumps(value))
+    inside = copy
+    for key in path[:-1]:
+        inside = inside[key]
+    if drop:
+        del inside[path[-1]]
+    else:
+        inside[path[-1]] = new
+    return copy
+
+
+@st.composite
+def altered(draw: st.DrawFn, value: Any) -> Any:
+    """Plain values with one to three others in the place of some, or some left out."""
+    for _ in range(draw(st.integers(1, 3))):
+        path = draw(st.sampled_from(places_in(value)))
+        value = put(value, path, draw(VALUES), drop=draw(st.integers(0, 4)) == 0 and bool(path))
+    return value
+
+
+# ---- safetensors and pickles
+
+
+def safetensors(header: Any, body: bytes = b"") -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + body
+
+
+@st.composite
+def altered_safetensors(draw: st.DrawFn, whole: bytes) -> bytes:
+    """Its header altered as plain values, what JSON within it says too, or its bytes damaged."""
+    if draw(st.booleans()):
+        return draw(damaged(whole))
+    length = struct.unpack("<Q", whole[:8])[0]
+    header = json.loads(whole[8 : 8 + length])
+    said = header.get("__metadata__", {})
+    for key, text in said.items():
+        if text.startswith("{") and draw(st.booleans()):
+            said[key] = json.dumps(draw(altered(json.loads(text))))
+            return Blob(safetensors(header, whole[8 + length :]))
+    return Blob(safetensors(draw(altered(header)), whole[8 + length :]))
+
+
+class Calls:
+    """Unpickled without care, it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+def pickles(marker: Path) -> dict[str, bytes]:
+    """Files named .pth; those that run code would leave `marker`."""
+    buffer = io.BytesIO()
+    torch.save({"conv1_1.weight": torch.zeros(64, 3, 3, 3), "evil": Calls(marker)}, buffer)
+    sound = io.BytesIO()
+    torch.save({"conv1_1.weight": torch.zeros(64, 3, 3, 3), "conv1_1.bias": torch.zeros(64)}, sound)
+    wrong = io.BytesIO()
+    torch.save([1, 2, {"a": torch.zeros(3)}], wrong)
+    return {
+        "plain": pickle.dumps(Calls(marker)),
+        "in a zip": buffer.getvalue(),
+        "old form": pickle.dumps({"a": Calls(marker)}, protocol=2),
+        "a list": wrong.getvalue(),
+        "sound": sound.getvalue(),
+        "empty": b"",
+        "a tar": b"\0" * 1024,
+        "global": b"cos\nsystem\n(S'touch " + str(marker).encode() + b"'\ntR.",
+        "deep": b"(" * 10000 + b".",
+        "long": b"\x80\x04\x8e" + b"\xff" * 8 + b".",
+    }
+
+
+def weights() -> bytes:
+    """A small file in our own slim form: VGG's first block."""
+    draw = torch.Generator().manual_seed(0)
+    tensors = {"conv1_1.weight": torch.randn(64, 3, 3, 3, generator=draw), "conv1_1.bias": torch.zeros(64)}
+    tensors |= {"preprocess.weight": torch.eye(3)[:, :, None, None].contiguous(), "preprocess.bias": torch.zeros(3)}
+    return save(tensors, {"padding": "reflect", "ceil_mode": "False", "origin": "fuzz", "architecture": "vgg19"})
