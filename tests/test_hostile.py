@@ -12,10 +12,14 @@ import numpy as np
 import pytest
 from hostile import chunk, kept_promise, limited, png
 from PIL import Image as Pillow
+from PIL import ImageCms
 from PIL.PngImagePlugin import PngInfo
+from safetensors.torch import save
+from torch import zeros
 
 from gatys_lab.images import read, write
-from gatys_lab.networks import _formats
+from gatys_lab.models._base import fingerprint
+from gatys_lab.networks import _formats, lite
 
 QUICK = ["--size", "40", "--smallest", "40", "--evaluations", "2", "--threads", "1", "--precision", "fp32",
          "--style-layers", "relu1_1", "--content-layers", "relu2_1"]  # fmt: skip
@@ -43,6 +47,7 @@ def _text(size):
     return _saved(Pillow.new("RGB", (8, 8)), "PNG", pnginfo=info)
 
 
+BOMB = chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(10**6)))
 GREY = Pillow.new("L", (40, 40), 99)
 NOISE = Pillow.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8))
 WHOLE = _saved(NOISE, "JPEG")
@@ -77,12 +82,12 @@ READ = {
     "a palette with transparency beyond it": _saved(NOISE.quantize(4), "PNG", transparency=bytes(200)),
     "CMYK with a profile that is none": _saved(NOISE.convert("CMYK"), "JPEG", icc_profile=b"\xff" * 300),
     "CMYK with a profile of RGB": _saved(
-        NOISE.convert("CMYK"), "JPEG", icc_profile=hostile.pictures()["rgb.jpg"].partition(b"ICC_PROFILE\0\1\1")[2][:3000]
+        NOISE.convert("CMYK"), "JPEG", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     ),
     "an orientation that does not exist": _saved(NOISE, "JPEG", exif=hostile._exif(4711)),
     "EXIF that is none": _saved(NOISE, "JPEG", exif=b"Exif\0\0" + b"\xff" * 200),
     "animated": hostile.pictures()["animated.webp"],
-    "a profile that is a bomb": png(2, 2, b"\0\1\2\3\4\5\6" * 2, more=chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(10**6)))),
+    "a profile that is a bomb": png(2, 2, b"\0\1\2\3\4\5\6" * 2, more=BOMB),
     "a thousand pages": _saved(GREY, "TIFF", save_all=True, append_images=[GREY] * 999),
 }  # fmt: skip
 
@@ -122,9 +127,10 @@ def test_such_pictures_as_content_and_style(case, photo, tmp_path):
 def test_pipes_and_devices_are_not_read(photo, painting, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for name in (tmp_path / "pipe", "/dev/zero", "/dev/stdin", "/dev/null"):
-        for words in (["stylize", name, painting], ["stylize", photo, name], ["stylize", photo, painting, "--init", name],
-                      ["fast", name, painting], ["replay", name], ["stylize", photo, painting, "--content-mask", name],
-                      ["stylize", photo, painting, "--weights", name]):  # fmt: skip
+        both = ["stylize", photo, painting]
+        for words in (["stylize", name, painting], ["stylize", photo, name], ["fast", name, painting], ["replay", name],
+                      *([*both, option, name] for option in ("--init", "--content-mask", "--weights", "--config")),
+                      ["fast", photo, painting, "--weights", name], ["fast", photo, name]):  # fmt: skip
             assert not kept_promise(tmp_path, *words, "-o", tmp_path / "out.png")
 
 
@@ -163,9 +169,10 @@ def test_replay_writes_where_it_is_told_only(made, tmp_path):
     assert kept_promise(tmp_path, "replay", tmp_path / "m.json", "-o", tmp_path / "out.png")
 
 
-@pytest.mark.parametrize(
-    "damage", [{"seen": "x"}, {"seen": {"paths": [1]}}, {"versions": 3}, {"network": "x"}, {"result": []}]
-)
+KINDS = [{"seen": "x"}, {"seen": {"paths": [1]}}, {"versions": 3}, {"network": "x"}, {"result": []}, {"chosen": 1}]
+
+
+@pytest.mark.parametrize("damage", KINDS)
 def test_a_manifest_of_other_kinds_is_one_line(made, tmp_path, damage):
     (tmp_path / "m.json").write_text(json.dumps(made | damage))
     kept_promise(tmp_path, "replay", tmp_path / "m.json", "-o", tmp_path / "out.png")
@@ -193,9 +200,6 @@ def test_a_pickle_runs_nothing(case, tmp_path):
 
 def test_a_file_of_weights_names_no_code(photo, painting, tmp_path, monkeypatch):
     """What it says it was made with is a name of the catalogue, or nothing."""
-    from safetensors.torch import save
-    from torch import zeros
-
     monkeypatch.chdir(tmp_path)
     (tmp_path / "evil.py").write_text("open('ran', 'w')\ndef build(**options): pass\n")
     said = {"model": "adain", "encoder": "evil.py", "fingerprint": "0", "options": {}}
@@ -205,6 +209,21 @@ def test_a_file_of_weights_names_no_code(photo, painting, tmp_path, monkeypatch)
     for option in ("--network", "--optimizer"):
         assert not kept_promise(tmp_path, "stylize", photo, painting, "-o", tmp_path / "out.png", option, "evil.py")
     assert not (tmp_path / "ran").exists()
+
+
+SAID = ["[1]", "x", "[" * 10**5, "null", '{"model": ["adain"]}', '{"model": "adain"}', '{"style_of": "adain"}',
+        '{"model": "adain", "encoder": "lite", "fingerprint": "0"}', '{"model": "adain", "encoder": 3}',
+        '{"model": "adain", "encoder": "lite", "fingerprint": "%s", "options": {"x": 1}}',
+        '{"model": "adain", "encoder": "lite", "fingerprint": "%s", "options": 3}']  # fmt: skip
+
+
+@pytest.mark.parametrize("said", SAID, ids=lambda said: said[:40])
+def test_what_a_model_or_a_style_says_of_itself_is_checked(photo, painting, tmp_path, said):
+    said = said.replace("%s", fingerprint(lite.build()))
+    (tmp_path / "w.safetensors").write_bytes(save({"x": zeros(1)}, {"gatys_lab": said}))
+    words = ["fast", photo, painting, "--weights", tmp_path / "w.safetensors", "-o", tmp_path / "out.png"]
+    assert not kept_promise(tmp_path, *words)
+    assert not kept_promise(tmp_path, "fast", photo, tmp_path / "w.safetensors", "-o", tmp_path / "out.png")
 
 
 @pytest.mark.parametrize(
