@@ -135,6 +135,11 @@ def _mark(path: Path) -> str:
     return f".{path.name}."
 
 
+def _row(row: Mapping[str, Any]) -> Row:
+    parts = {str(name): float(part) for name, part in row["parts"].items()}
+    return Row(int(row["evaluation"]), int(row["size_px"]), float(row["seconds"]), float(row["total"]), parts)
+
+
 def _read(path: Path) -> Kept:
     try:
         with safe_open(path, "pt") as file:
@@ -147,9 +152,9 @@ def _read(path: Path) -> Kept:
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if "best" not in tensors:
                 raise ValueError("no picture in it")
-        rows = tuple(Row(**row) for row in said["rows"])
-        frozen = Frozen(tensors, said["numbers"], said["strides"])
+        rows = tuple(map(_row, said["rows"]))
+        frozen = Frozen(tensors, dict(said["numbers"]), dict(said["strides"]))
         notes = tuple(str(note) for note in said["notes"])
         return Kept(dict(said["facts"]), int(said["place"]), rows, float(said["seconds"]), frozen, notes)
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"'{path}' is no checkpoint of a run ({error}); remove it to begin anew") from None

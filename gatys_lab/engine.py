@@ -119,7 +119,10 @@ class _Run:
     def start(self, standing: Frozen | None) -> None:
         """Stand at the beginning, or where another run stood."""
         for _ in range(0 if standing is None else int(standing.numbers["lessened"] or 0)):
-            self.optimizer, self.lessened = self.optimizer.smaller() or self.optimizer, self.lessened + 1
+            smaller = self.optimizer.smaller()
+            if smaller is None:
+                raise ValueError("what was kept is of an optimiser that cannot be; it is damaged: begin anew")
+            self.optimizer, self.lessened = smaller, self.lessened + 1
         self.step()
         if standing is not None:
             kept = thaw(standing, replace(self.standing(), state=self.state))

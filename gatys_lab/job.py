@@ -252,6 +252,8 @@ class Job:
         except (MemoryError, RuntimeError) as error:
             solution = without_memory(error, size_px, solution)
             notes += told(solution, size_px)
+        if solution is None:
+            raise ValueError("the checkpoint is of a size that this run does not have; remove it to begin anew")
         return self._result(solution, trace, notes)
 
     def _run_size(

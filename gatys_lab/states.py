@@ -13,7 +13,7 @@ their places in memory, by which sums of floats may be ordered, are those of a r
 Walk(x=tensor([1., 1.]), steps=3)
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -51,11 +51,18 @@ def thaw(frozen: Frozen, into: T, path: str = "") -> T:
         elif name in frozen.tensors:
             new = _put(frozen.tensors[name], frozen.strides[name], old, name)
         elif name in frozen.numbers:
-            new = frozen.numbers[name]
+            new = _number(frozen.numbers[name], old, name)
         else:
             raise ValueError(f"nothing is kept for '{name}'; it is of another program: begin anew")
         setattr(into, field.name, new)
     return into
+
+
+def _extent(shape: Sequence[int], strides: Sequence[int]) -> int:
+    """How many places a tensor spans; as many as it has numbers, if it has no gaps. -1 where the two do not belong."""
+    if len(shape) != len(strides) or any(stride < 0 for stride in strides):
+        return -1
+    return 1 + sum((side - 1) * stride for side, stride in zip(shape, strides, strict=True))
 
 
 def _left_out(frozen: Frozen, name: str) -> bool:
@@ -71,7 +78,18 @@ def _leaves(value: Any, path: str = "") -> dict[str, Any]:
     return leaves
 
 
+def _number(kept: Number, old: Number, name: str) -> Number:
+    """What was kept, if it is of the kind that is there; where nothing is, only a word may come."""
+    wanted = (type(old),) if old is not None else (str, type(None))
+    if type(kept) not in wanted or (type(kept) is int and not 0 <= kept < 2**53):
+        raise ValueError(f"'{name}' is {kept!r:.80}; it is damaged: begin anew")
+    return kept
+
+
 def _put(kept: Tensor, strides: list[int], old: Tensor | None, name: str) -> Tensor:
+    good = isinstance(strides, list) and all(type(stride) is int for stride in strides)
+    if not good or _extent(kept.shape, strides) != kept.numel():
+        raise ValueError(f"'{name}' of shape {tuple(kept.shape)} has other strides; it is damaged: begin anew")
     if old is None:
         return torch.empty_strided(kept.shape, strides, dtype=kept.dtype).copy_(kept)
     if old.shape != kept.shape or old.dtype != kept.dtype:

@@ -24,7 +24,7 @@ class History:
     sy: Tensor  # (m,) s_i . y_i
     yy: Tensor  # (m, m) y_i . y_j
     slopes: Tensor  # (2, m) S g, Y g for the current gradient g
-    next: int = 0  # the row that the next pair goes to
+    seen: int = 0  # pairs so far: the next goes to this row, modulo their number
 
 
 def empty(size: int, like: Tensor) -> History:
@@ -52,7 +52,7 @@ def turn(history: History, against: np.ndarray) -> None:
 
 def add(history: History, s: Tensor, y: Tensor, own: tuple[float, float, float, float], against: np.ndarray) -> None:
     """Write down a pair, after `turn`. `own`: s.y, y.y, s.g, y.g; `against` (2m,): `products` with y."""
-    row = history.next
+    row = history.seen % len(history.sy)
     history.pairs[0, row], history.pairs[1, row] = s, y
     inverse, sy, yy, slopes = (each.numpy() for each in (history.inverse, history.sy, history.yy, history.slopes))
     inverse[row] = inverse[:, row] = 0
@@ -60,7 +60,7 @@ def add(history: History, s: Tensor, y: Tensor, own: tuple[float, float, float, 
     inverse[row, row] = 1 / own[0]
     yy[row] = yy[:, row] = against[len(sy) :]
     sy[row], yy[row, row], slopes[0, row], slopes[1, row] = own
-    history.next = (row + 1) % len(sy)
+    history.seen += 1
 
 
 def direction(history: History, gradient: Tensor, squared: float, scale: float, out: Tensor) -> float:
