@@ -163,10 +163,15 @@ class Job:
         return f"device {devices.describe(self.device)}, {network}, {sizes} px{tiles}, {groups}"
 
     def check(self) -> None:
-        """Raises ValueError if the pictures are too small for the deepest layer at the final size."""
+        """Raises ValueError if the pictures are too small for the deepest layer at the final size, or far too large."""
         need = self.network.minimum_px(self.objective.layers)
         for name, picture, size_px in self._pictures(self.size_px):
             height, width = shape_at(picture.image, size_px)
+            if height * width > self.config.max_pixels:
+                raise ValueError(
+                    f"the {name} would have {width:,} x {height:,} pixels; the limit is {self.config.max_pixels:,}: "
+                    f"choose a smaller size or --style-scale, or raise it with --max-pixels"
+                )
             if min(height, width) < need:
                 raise ValueError(
                     f"the {name} is {width} x {height} px at this size; {self.network.name} needs {need} px a side for "

@@ -18,6 +18,7 @@ from gatys_lab.objective import Region
 from gatys_lab.specs import LossSpec
 from gatys_lab.types import Features, Image, Network, StyleLoss
 
+BEYOND_PX = 2**40  # longer than any side: Job.check refuses it
 Source = Any  # a path, a PIL image, an array or a tensor: what images.as_image takes
 Losses = str | StyleLoss | LossSpec | Sequence[LossSpec] | Mapping[str | StyleLoss, float]
 
@@ -50,7 +51,7 @@ class Style:
         return resize(self.picture.image.to(device), self.size_px(result_px, scale))
 
     def size_px(self, result_px: int, scale: float) -> int:
-        return max(1, round(result_px * (scale if self.scale is None else self.scale)))
+        return max(1, round(min(result_px * (scale if self.scale is None else self.scale), BEYOND_PX)))
 
     def where(self, photo: Image) -> Tensor | None:
         """The content mask at the photo's size."""

@@ -230,6 +230,8 @@ def test_what_a_model_or_a_style_says_of_itself_is_checked(photo, painting, tmp_
     "words",
     [
         ["--threads", "1000000000"],
+        ["--style-scale", "1e9"],
+        ["--style-scale", "1e308"],
         ["--seed", str(2**64)],
         ["--optimizer", "adam,bounds=3"],
         ["--optimizer", "lbfgs,history=x"],
