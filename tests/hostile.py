@@ -10,7 +10,6 @@ import io
 import json
 import pickle
 import random
-import resource
 import struct
 import sys
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import strategies as st
 from PIL import Image as Pillow
@@ -27,6 +27,8 @@ from PIL import ImageCms
 from safetensors.torch import save
 
 from gatys_lab import cli
+
+resource = pytest.importorskip("resource", reason="Windows has no such limits")
 
 SECONDS, HANG = 30.0, 120.0  # of a case on a busy machine: too slow; and then the process is ended
 ROOM = 3 * 2**29  # bytes that a case may take beyond what the process has

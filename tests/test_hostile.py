@@ -18,6 +18,7 @@ from safetensors.torch import save
 from torch import zeros
 
 from gatys_lab.images import read, write
+from gatys_lab.models import adain, save_style
 from gatys_lab.models._base import fingerprint
 from gatys_lab.networks import _formats, lite
 
@@ -224,6 +225,14 @@ def test_what_a_model_or_a_style_says_of_itself_is_checked(photo, painting, tmp_
     words = ["fast", photo, painting, "--weights", tmp_path / "w.safetensors", "-o", tmp_path / "out.png"]
     assert not kept_promise(tmp_path, *words)
     assert not kept_promise(tmp_path, "fast", photo, tmp_path / "w.safetensors", "-o", tmp_path / "out.png")
+
+
+def test_a_style_whose_numbers_were_changed_is_refused(photo, painting, tmp_path):
+    model = adain.build()
+    save_style(model.style_of(read(painting).image), model, tmp_path / "s.safetensors")
+    whole = (tmp_path / "s.safetensors").read_bytes()
+    (tmp_path / "s.safetensors").write_bytes(whole[:-2] + b"\x80\x7f")
+    assert not kept_promise(tmp_path, "fast", photo, tmp_path / "s.safetensors", "-o", tmp_path / "out.png")
 
 
 @pytest.mark.parametrize(

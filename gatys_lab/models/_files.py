@@ -14,6 +14,7 @@ from safetensors.torch import save as safetensors
 from torch import Tensor, nn
 
 from gatys_lab import catalog
+from gatys_lab.digests import sha256
 from gatys_lab.errors import UnknownName
 from gatys_lab.files import check_ordinary, write_whole
 from gatys_lab.models._base import FeedForward, Style, fingerprint
@@ -163,7 +164,7 @@ def save(model: FeedForward, path: Path, options: Mapping[str, Any]) -> None:
 
 def save_style(style: Style, model: FeedForward, path: str | Path) -> None:
     """A style file: `load_style` gives it back to the same model. Whole or not at all."""
-    said = {"style_of": model.name, "fingerprint": model.style_fingerprint()}
+    said = {"style_of": model.name, "fingerprint": model.style_fingerprint(), "sha256": _digest(style)}
     write_whole(Path(path), safetensors({k: v.contiguous() for k, v in style.items()}, _metadata(**said)))
 
 
@@ -176,7 +177,15 @@ def load_style(path: str | Path, model: FeedForward) -> Style:
     if came != wanted:
         told = [f"{name} with weights {digits}" for name, digits in (came, wanted)]
         raise ValueError(f"'{path}' is a style of {told[0]}, not of {told[1]}: make it again from its picture")
+    if said.get("sha256") != _digest(tensors):
+        raise ValueError(f"the numbers in '{path}' are not those that were saved: make it again from its picture")
     return tensors
+
+
+def _digest(style: Style) -> str:
+    """Of names, shapes and numbers, in 32 bits each."""
+    parts = [(f"{name} {tuple(tensor.shape)}", tensor.detach().float().cpu()) for name, tensor in sorted(style.items())]
+    return sha256(*(name.encode() + tensor.contiguous().numpy().tobytes() for name, tensor in parts))
 
 
 def _load_into(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
