@@ -64,10 +64,7 @@ def optimize(
     same problem goes on as the first did.
     Raises ValueError if the budget is below 2, MemoryError if there is no memory for a single evaluation.
     """
-    if evaluations < 2:
-        raise ValueError(f"{evaluations} evaluations; wanted at least 2: one step, and the loss of what is delivered")
     run = _Run(image, network, objective, optimizer, evaluations, callbacks)
-    reason: Reason = "budget"
     run.start(standing)
     try:
         while run.state.reason is None:
@@ -77,9 +74,9 @@ def optimize(
             run.step()
             if before is not None and tolerance is not None and 0 < _change(before, run.state.x) < tolerance:
                 run.state.reason = "converged"
-        reason = run.state.reason
+        reason: Reason = run.state.reason
     except _BudgetSpent:
-        pass
+        reason = "budget"
     except KeyboardInterrupt:
         reason = "interrupted"
     except MemoryError:
@@ -105,6 +102,8 @@ class _Run:
         budget: int,
         callbacks: Sequence[Callback],
     ) -> None:
+        if budget < 2:
+            raise ValueError(f"{budget} evaluations; wanted at least 2: one step, and the loss of what is delivered")
         self.network, self.objective, self.budget, self.callbacks = network, objective, budget, callbacks
         self.optimizer, self.beginning = optimizer, image
         self.state: Any = None

@@ -1,6 +1,5 @@
 """Input that was made to do harm, case by case: what each comes to."""
 
-import io
 import json
 import os
 import struct
@@ -8,9 +7,11 @@ import sys
 import zlib
 
 import hostile
+import hostile_files
 import numpy as np
 import pytest
-from hostile import chunk, kept_promise, limited, png
+from hostile import kept_promise, limited
+from hostile_files import chunk, file_of, png
 from PIL import Image as Pillow
 from PIL import ImageCms
 from PIL.PngImagePlugin import PngInfo
@@ -27,12 +28,6 @@ QUICK = ["--size", "40", "--smallest", "40", "--evaluations", "2", "--threads", 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs the pipes and limits of Linux")
 
 
-def _saved(image, kind, **options):
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
 def _tiff(width, height, data, *, bits=8, compression=1, samples=1, kind=1):
     """Little-endian, one strip, whatever it says of itself."""
     entries = [(256, 4, width), (257, 4, height), (258, 3, bits), (259, 3, compression), (262, 3, 1), (273, 4, 8),
@@ -45,13 +40,13 @@ def _text(size):
     """A PNG whose text unpacks to so many bytes."""
     info = PngInfo()
     info.add_text("gatys_lab", "x" * size, zip=True)
-    return _saved(Pillow.new("RGB", (8, 8)), "PNG", pnginfo=info)
+    return file_of(Pillow.new("RGB", (8, 8)), "PNG", pnginfo=info)
 
 
 BOMB = chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(10**6)))
 GREY = Pillow.new("L", (40, 40), 99)
 NOISE = Pillow.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8))
-WHOLE = _saved(NOISE, "JPEG")
+WHOLE = file_of(NOISE, "JPEG")
 REFUSED = {
     "a header of 4 billion pixels a side": png(2**31 - 1, 2**31 - 1, b"\0" * 99),
     "a header of more pixels than the limit": png(1001, 1001, b"\0" * 99),
@@ -59,8 +54,8 @@ REFUSED = {
     "a tenth of what the header says": png(40, 40, b"\0" * 480),
     "a bomb in a TIFF": _tiff(60000, 60000, zlib.compress(b"\0" * 10**7), compression=8),
     "a TIFF that promises more than it holds": _tiff(900, 900, b"\0" * 9),
-    "a float TIFF of nan": _saved(Pillow.fromarray(np.full((40, 40), np.nan, np.float32)), "TIFF"),
-    "a float TIFF with an infinity": _saved(Pillow.fromarray(np.where(np.eye(40), np.inf, 0).astype("f")), "TIFF"),
+    "a float TIFF of nan": file_of(Pillow.fromarray(np.full((40, 40), np.nan, np.float32)), "TIFF"),
+    "a float TIFF with an infinity": file_of(Pillow.fromarray(np.where(np.eye(40), np.inf, 0).astype("f")), "TIFF"),
     "a JPEG cut in its middle": WHOLE[: len(WHOLE) // 2],
     "a JPEG cut in its header": WHOLE[:30],
     "a GIF of no frame": b"GIF89a" + struct.pack("<HHBBB", 40, 40, 0, 0, 0) + b";",
@@ -74,22 +69,22 @@ REFUSED = {
     "an ICO in itself": b"\0\0\1\0\1\0" + struct.pack("<BBBBHHII", 0, 0, 0, 0, 1, 32, 2**31, 0),
 }
 READ = {
-    "one pixel": _saved(Pillow.new("RGB", (1, 1), "red"), "PNG"),
-    "one row": _saved(Pillow.new("RGB", (999, 1), "red"), "PNG"),
-    "one column": _saved(Pillow.new("L", (1, 999)), "PNG"),
-    "16 bits": _saved(Pillow.fromarray(np.full((9, 9), 40000, np.uint16)), "PNG"),
-    "1 bit": _saved(GREY.convert("1"), "PNG"),
-    "a palette with transparency": _saved(NOISE.quantize(16), "PNG", transparency=bytes(range(16))),
-    "a palette with transparency beyond it": _saved(NOISE.quantize(4), "PNG", transparency=bytes(200)),
-    "CMYK with a profile that is none": _saved(NOISE.convert("CMYK"), "JPEG", icc_profile=b"\xff" * 300),
-    "CMYK with a profile of RGB": _saved(
+    "one pixel": file_of(Pillow.new("RGB", (1, 1), "red"), "PNG"),
+    "one row": file_of(Pillow.new("RGB", (999, 1), "red"), "PNG"),
+    "one column": file_of(Pillow.new("L", (1, 999)), "PNG"),
+    "16 bits": file_of(Pillow.fromarray(np.full((9, 9), 40000, np.uint16)), "PNG"),
+    "1 bit": file_of(GREY.convert("1"), "PNG"),
+    "a palette with transparency": file_of(NOISE.quantize(16), "PNG", transparency=bytes(range(16))),
+    "a palette with transparency beyond it": file_of(NOISE.quantize(4), "PNG", transparency=bytes(200)),
+    "CMYK with a profile that is none": file_of(NOISE.convert("CMYK"), "JPEG", icc_profile=b"\xff" * 300),
+    "CMYK with a profile of RGB": file_of(
         NOISE.convert("CMYK"), "JPEG", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     ),
-    "an orientation that does not exist": _saved(NOISE, "JPEG", exif=hostile._exif(4711)),
-    "EXIF that is none": _saved(NOISE, "JPEG", exif=b"Exif\0\0" + b"\xff" * 200),
-    "animated": hostile.pictures()["animated.webp"],
+    "an orientation that does not exist": file_of(NOISE, "JPEG", exif=hostile_files.exif_of(4711)),
+    "EXIF that is none": file_of(NOISE, "JPEG", exif=b"Exif\0\0" + b"\xff" * 200),
+    "animated": hostile_files.pictures()["animated.webp"],
     "a profile that is a bomb": png(2, 2, b"\0\1\2\3\4\5\6" * 2, more=BOMB),
-    "a thousand pages": _saved(GREY, "TIFF", save_all=True, append_images=[GREY] * 999),
+    "a thousand pages": file_of(GREY, "TIFF", save_all=True, append_images=[GREY] * 999),
 }  # fmt: skip
 
 
@@ -187,9 +182,9 @@ def test_what_is_nested_too_deep_is_one_line(photo, painting, tmp_path, text):
     kept_promise(tmp_path, *words)
 
 
-@pytest.mark.parametrize("case", hostile.pickles(None))
+@pytest.mark.parametrize("case", hostile_files.pickles(None))
 def test_a_pickle_runs_nothing(case, tmp_path):
-    (tmp_path / "w.pth").write_bytes(hostile.pickles(tmp_path / "ran")[case])
+    (tmp_path / "w.pth").write_bytes(hostile_files.pickles(tmp_path / "ran")[case])
     with limited():
         if case == "sound":
             assert _formats.read(tmp_path / "w.pth").architectures
