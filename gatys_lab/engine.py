@@ -165,7 +165,7 @@ class _Run:
         with torch.enable_grad():  # optimisers work without
             loss = self.objective(self.network(leaf, self.objective.layers))
             (gradient,) = torch.autograd.grad(loss.total, leaf)
-        size = gradient.square().mean().sqrt()
+        size = torch.linalg.vector_norm(gradient) / gradient.numel() ** 0.5  # makes no copy of a large picture
         fine = torch.isfinite(size) & torch.isfinite(loss.total.detach())  # ()
         self.fence = torch.where(self.fence.isnan() & fine, size / (2 * LEAK), self.fence)
         outside = x - x.clamp(0, 1)

@@ -24,7 +24,7 @@ from gatys_lab import cli
 
 resource = pytest.importorskip("resource", reason="Windows has no such limits")
 
-SECONDS, HANG = 30.0, 120.0  # of a case on a busy machine: too slow; and then the process is ended
+SECONDS, HANG = 30.0, 300.0  # of work, on a busy machine too; by the clock, when the process is ended
 ROOM = 3 * 2**29  # bytes that a case may take beyond what the process has
 
 
@@ -43,9 +43,8 @@ class Ended(NamedTuple):
 @contextlib.contextmanager
 def limited(room: int = ROOM) -> Iterator[None]:
     """Memory and time are limited within. A hang ends the process, wherever it hangs."""
-    began = time.monotonic()
-    if HANG:
-        faulthandler.dump_traceback_later(HANG, exit=True)
+    began = time.process_time()
+    faulthandler.dump_traceback_later(HANG, exit=True)
     before = resource.getrlimit(resource.RLIMIT_AS)
     if sys.platform == "linux":
         pages = int(Path("/proc/self/statm").read_text().split()[0])
@@ -55,7 +54,7 @@ def limited(room: int = ROOM) -> Iterator[None]:
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
         faulthandler.cancel_dump_traceback_later()
-    assert time.monotonic() - began < SECONDS
+    assert time.process_time() - began < SECONDS
 
 
 def state_of(folder: Path) -> dict[str, str]:

@@ -30,6 +30,7 @@ from gatys_lab.images import read
 from gatys_lab.models import adain
 
 FEW, MANY = 13, 130  # cases of each kind
+SMALL = ["--evaluations", "2", "--size", "64"]
 LAYERS = ["--style-layers", "relu1_1", "--content-layers", "relu2_1"]
 QUICK = ["--size", "40", "--smallest", "40", "--evaluations", "2", "--threads", "1", "--precision", "fp32", *LAYERS]
 OPTIONS = {"size_px": 40, "smallest_px": 40, "evaluations": 6, "threads": 1, "precision": "fp32",
@@ -222,9 +223,7 @@ def options(bench: Bench, folder: Path, data: st.DataObject) -> bool:
         "-o",
         data.draw(st.sampled_from([folder / "out.png"] * 8 + [folder, folder / "x.exe"])),
     ]
-    words += {"stylize": QUICK[:10], "texture": ["--evaluations", "2"], "reconstruct": ["--evaluations", "2"]}.get(
-        command, []
-    )
+    words += {"stylize": QUICK[:10], "texture": SMALL, "reconstruct": SMALL}.get(command, [])
     names = {"photo": bench.photo, "painting": bench.painting, "folder": folder}
     for name in data.draw(st.lists(st.sampled_from(sorted(table)), max_size=4, unique=True)):
         value = data.draw(st.sampled_from([*table[name] * 3, *ODD]) if table[name] else st.just(None))
