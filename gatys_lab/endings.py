@@ -7,7 +7,7 @@ from gatys_lab.errors import memory_wanted
 from gatys_lab.types import Solution
 
 log = logging.getLogger(__name__)
-REMEDY = "choose a smaller --size, or --optimizer adam"
+REMEDY = "choose a smaller --size, --optimizer adam, or --tile 512"
 UNPLANNED = ("stalled", "diverged")
 
 

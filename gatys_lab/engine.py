@@ -118,7 +118,7 @@ class _Run:
     def start(self, standing: Frozen | None) -> None:
         """Stand at the beginning, or where another run stood."""
         for _ in range(0 if standing is None else int(standing.numbers["lessened"] or 0)):
-            smaller = self.optimizer.smaller()
+            smaller = self.optimizer.smaller(self.best)
             if smaller is None:
                 raise ValueError("what was kept is of an optimiser that cannot be; it is damaged: begin anew")
             self.optimizer, self.lessened = smaller, self.lessened + 1
@@ -146,7 +146,7 @@ class _Run:
 
     def _lessen(self, need: str) -> None:
         """Make the optimiser smaller, and forget its state but for the iterate. MemoryError if it cannot be."""
-        smaller = self.optimizer.smaller()
+        smaller = self.optimizer.smaller(self.best)
         if smaller is None:
             self.need = need
             raise MemoryError(need)

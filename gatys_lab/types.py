@@ -122,8 +122,8 @@ class Optimizer(Protocol):
 
     def step(self, evaluate: Evaluate, state: Any) -> Any: ...
 
-    def smaller(self) -> "Optimizer | None":
-        """The same in less memory; None where there is no such thing."""
+    def smaller(self, x: Tensor) -> "Optimizer | None":
+        """The same in less memory, for vectors like x; None where there is no such thing."""
         ...
 
 

@@ -117,7 +117,7 @@ def narrow(monkeypatch):
     monkeypatch.setattr(VGG, "forward", forward)
 
 
-QUICK = {"size_px": 80, "evaluations": 4, "smallest_px": 32, "threads": 1, "precision": "fp32"}
+QUICK = {"size_px": 80, "evaluations": 4, "smallest_px": 32, "threads": 1, "precision": "fp32", "tile": "off"}
 
 
 def test_the_picture_of_the_size_before_is_delivered(photo, painting, narrow, tmp_path, caplog):
@@ -125,7 +125,18 @@ def test_the_picture_of_the_size_before_is_delivered(photo, painting, narrow, tm
     assert result.reason == "memory" and result.image.size == (80, 64) and result.evaluations == 4
     (note,) = result.notes
     assert note == "80 px: out of memory: 4.6 GiB more were wanted"
-    words = ["--size", "80", "--evaluations", "4", "--smallest", "32", "--checkpoint", str(tmp_path / "run")]
+    words = [
+        "--size",
+        "80",
+        "--evaluations",
+        "4",
+        "--smallest",
+        "32",
+        "--checkpoint",
+        str(tmp_path / "run"),
+        "--tile",
+        "off",
+    ]
     with pytest.raises(SystemExit) as done:
         cli.main(["stylize", str(photo), str(painting), "-o", str(tmp_path / "o.png"), "--precision", "fp32", *words])
     assert done.value.code == 1 and "stopped at 80 px" in caplog.text and "choose a smaller --size" in caplog.text

@@ -83,7 +83,7 @@ class Adam:
         self._count(state, fine)
         return state
 
-    def smaller(self) -> None:
+    def smaller(self, x: Tensor) -> None:
         """There is nothing to leave out."""
 
     def _count(self, state: AdamState, fine: Tensor) -> None:

@@ -122,9 +122,9 @@ class LBFGS:
             self._restart(state)
         return state
 
-    def smaller(self) -> "LBFGS | None":
+    def smaller(self, x: Tensor) -> "LBFGS | None":
         """Half the history, which is nearly all of its memory."""
-        pairs = PAIRS if self.history is None else self.history
+        pairs = self._pairs(x)
         return replace(self, history=pairs // 2) if pairs > 1 else None
 
     def _first(self, evaluate: Evaluate, state: LBFGSState) -> bool:
