@@ -8,6 +8,7 @@ import click
 from click.core import ParameterSource
 
 from gatys_lab import presets
+from gatys_lab.cli._page import Page
 from gatys_lab.cli._types import FILE
 from gatys_lab.config import DEFAULTS
 
@@ -15,7 +16,7 @@ DUMP = "--dump-config"
 SEVERAL = ("style_loss", "style_scale")  # options that may be given more than once
 
 
-class Configured(click.Command):
+class Configured(Page):
     """A command whose options may also come from files; asked for what they are, it needs no pictures."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

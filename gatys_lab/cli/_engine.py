@@ -36,7 +36,8 @@ measured = together(
                  help="What style is measured by; several make a mixture. NAME is one of "
                       f"{', '.join(catalog.names('losses'))}, or your own .py file with a build()."),
     click.option("--style-layers", type=Layers(),
-                 help=f"[default: {layers_text(STYLE_LAYERS)}; of style-swap and mrf: their own]"),
+                 help="Where it is measured.  "
+                      f"[default: {layers_text(STYLE_LAYERS)}; of style-swap and mrf: their own]"),
 )  # fmt: skip
 
 worked = together(
@@ -55,12 +56,14 @@ scaled = together(
 )  # fmt: skip
 
 seen_through = together(
-    click.option("--seed", type=int, default=DEFAULTS.seed, show_default=True),
+    click.option("--seed", type=int, default=DEFAULTS.seed, show_default=True, help="Of whatever is drawn at random."),
     click.option("--network", default=DEFAULTS.network, show_default=True,
                  help=f"{', '.join(catalog.names('networks'))}; lite needs no download."),
     click.option("--weights", type=FILE, help="The network's weights, instead of those that are found."),
-    click.option("--pooling", type=click.Choice(["max", "avg", "l2"]), default=DEFAULTS.pooling, show_default=True),
-    click.option("--padding", type=click.Choice(["zeros", "reflect", "circular"]), help="[default: the weights' own]"),
+    click.option("--pooling", type=click.Choice(["max", "avg", "l2"]), default=DEFAULTS.pooling, show_default=True,
+                 help="How the network makes a picture smaller; avg is Gatys' choice."),
+    click.option("--padding", type=click.Choice(["zeros", "reflect", "circular"]),
+                 help="What the network sees beyond the edges.  [default: the weights' own]"),
     click.option("--preprocessing", help="torchvision, caffe or none, where a file of weights does not tell."),
     click.option("--device", default=DEFAULTS.device, show_default=True, help="auto, cuda, mps or cpu."),
     click.option("--precision", default=DEFAULTS.precision, show_default=True,

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from gatys_lab import catalog
 from gatys_lab.cli._engine import POSITIVE
+from gatys_lab.cli._page import Page
 from gatys_lab.cli._progress import Bar
 from gatys_lab.cli._types import FILE, OUTPUT, Parsed
 from gatys_lab.cli.stylize import command as stylize
@@ -25,7 +26,7 @@ KNOWN = {field.name for field in fields(Config)}.difference(OTHERS)
 SHARED = [option for option in stylize.params if option.name in KNOWN]  # what is the same for all
 
 
-@click.command(short_help="Paint in several ways and score each by every style loss.")
+@click.command(cls=Page, short_help="Paint in several ways and score each by every style loss.")
 @click.argument("content", type=FILE)
 @click.argument("style", type=FILE)
 @click.option("-o", "--out", required=True, type=OUTPUT,

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from gatys_lab.cli._options import COLOURS, one_each, say_divided, styles_given
+from gatys_lab.cli._page import Page
 from gatys_lab.cli._types import FILE, Model, Number, Region, WeightedFile
 from gatys_lab.config import DEFAULTS, PICTURES
 
@@ -14,7 +15,7 @@ PIPE = Path("-")
 PLACE = click.Path(exists=True, readable=True, path_type=Path, allow_dash=True)
 
 
-@click.command(short_help="Paint at once, with a trained feed-forward model.")
+@click.command(cls=Page, short_help="Paint at once, with a trained feed-forward model.")
 @click.argument("content", type=PLACE)
 @click.argument("style", type=FILE, required=False)
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path, allow_dash=True),

@@ -6,12 +6,13 @@ from typing import Any
 import click
 
 from gatys_lab.cli._engine import WEIGHT, begin, deliver, said, seen_through, worked
+from gatys_lab.cli._page import Page
 from gatys_lab.cli._types import FILE, OUTPUT, Layers
 from gatys_lab.config import DEFAULTS
 from gatys_lab.specs import layers_text
 
 
-@click.command(short_help="Show what a layer of the network knows of a photograph.")
+@click.command(cls=Page, short_help="Show what a layer of the network knows of a photograph.")
 @click.argument("photo", type=FILE)
 @click.option("-o", "--out", required=True, type=OUTPUT, help="The picture to write: .png, .jpg, .webp or .tif.")
 @click.option("--layers", type=Layers(), default=layers_text(DEFAULTS.content_layers), show_default=True,
@@ -19,7 +20,8 @@ from gatys_lab.specs import layers_text
 @click.option("--size", "size_px", type=click.IntRange(min=1), default=DEFAULTS.size_px, show_default=True,
               help="Longest side in pixels; never enlarges the photo.")  # fmt: skip
 @click.option("--tv", type=WEIGHT, default=0.0, show_default=True, help="Weight of total variation: smooths.")
-@click.option("--tv-kind", type=click.Choice(["l2", "l1"]), default=DEFAULTS.tv_kind, show_default=True)
+@click.option("--tv-kind", type=click.Choice(["l2", "l1"]), default=DEFAULTS.tv_kind, show_default=True,
+              help="Of squared differences or of absolute ones, which keep edges.")  # fmt: skip
 @worked
 @seen_through
 @said

@@ -5,11 +5,12 @@ from pathlib import Path
 import click
 
 from gatys_lab.cli._engine import begin, deliver, said
+from gatys_lab.cli._page import Page
 from gatys_lab.cli._types import FILE, OUTPUT
 from gatys_lab.config import DEFAULTS
 
 
-@click.command(short_help="Make a picture once more, from what is recorded in it.")
+@click.command(cls=Page, short_help="Make a picture once more, from what is recorded in it.")
 @click.argument("picture", type=FILE)
 @click.option("-o", "--out", required=True, type=OUTPUT, help="The picture to write: .png, .jpg, .webp or .tif.")
 @click.option("--content", type=FILE, help="Where the photo is now.")

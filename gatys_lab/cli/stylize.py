@@ -54,11 +54,13 @@ from gatys_lab.specs import layers_text
               help="0 is the photo, 1 the style alone, .5 what --balance says.")  # fmt: skip
 @click.option("--content-weight", type=WEIGHT, help="Raw weight of the content; excludes --balance.")
 @click.option("--style-weight", type=WEIGHT, help="Raw weight of the style; excludes --balance.")
-@click.option("--content-layers", type=Layers(), default=layers_text(DEFAULTS.content_layers), show_default=True)
+@click.option("--content-layers", type=Layers(), default=layers_text(DEFAULTS.content_layers), show_default=True,
+              help="Where likeness to the photo is measured.")  # fmt: skip
 @click.option(
     "--tv", type=WEIGHT, help=f"Weight of total variation: smooths.  [default: {BALANCED_TV:g}; 0 among raw weights]"
 )
-@click.option("--tv-kind", type=click.Choice(["l2", "l1"]), default=DEFAULTS.tv_kind, show_default=True)
+@click.option("--tv-kind", type=click.Choice(["l2", "l1"]), default=DEFAULTS.tv_kind, show_default=True,
+              help="Of squared differences or of absolute ones, which keep edges.")  # fmt: skip
 @worked
 @scaled
 @click.option("--init", type=Start(), default=DEFAULTS.init, show_default=True,
@@ -86,9 +88,10 @@ def command(
 
     \b
     gatys-lab stylize photo.jpg painting.jpg -o out.png
-    gatys-lab stylize photo.jpg painting.jpg -o out.png --size 1024 --balance 20
+    gatys-lab stylize photo.jpg painting.jpg -o out.png --size 1024 --strength 0.8
+    gatys-lab stylize photo.jpg painting.jpg -o out.png --preset poster --colour luma
     gatys-lab stylize photo.jpg painting.jpg -o out.png --style-loss mmd-linear --style-loss mmd-gaussian
-    gatys-lab stylize photo.jpg -s painting.jpg:0.7 -s other.jpg:0.3 -o out.png --style-scale 1 --style-scale 0.5
+    gatys-lab stylize photo.jpg -s painting.jpg:0.7 -s other.jpg:0.3 -o out.png
     """
     settle(options)
     if dump:

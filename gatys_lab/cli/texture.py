@@ -7,11 +7,12 @@ import click
 
 from gatys_lab.cli._engine import WEIGHT, begin, deliver, measured, said, scaled, seen_through, worked
 from gatys_lab.cli._options import one_each, styles_given
+from gatys_lab.cli._page import Page
 from gatys_lab.cli._types import FILE, OUTPUT, Size, WeightedFile
 from gatys_lab.config import BALANCED_TV, DEFAULTS
 
 
-@click.command(short_help="Make more of a style, of any size, as a tile if wanted.")
+@click.command(cls=Page, short_help="Make more of a style, of any size, as a tile if wanted.")
 @click.argument("style", type=FILE, required=False)
 @click.option("-o", "--out", required=True, type=OUTPUT, help="The picture to write: .png, .jpg, .webp or .tif.")
 @click.option("-s", "--style", "styles", type=WeightedFile(), multiple=True,
@@ -24,7 +25,8 @@ from gatys_lab.config import BALANCED_TV, DEFAULTS
 @click.option("--style-mask", type=FILE, multiple=True, help="White: what counts of the n-th style.")
 @measured
 @click.option("--tv", type=WEIGHT, default=BALANCED_TV, show_default=True, help="Weight of total variation: smooths.")
-@click.option("--tv-kind", type=click.Choice(["l2", "l1"]), default=DEFAULTS.tv_kind, show_default=True)
+@click.option("--tv-kind", type=click.Choice(["l2", "l1"]), default=DEFAULTS.tv_kind, show_default=True,
+              help="Of squared differences or of absolute ones, which keep edges.")  # fmt: skip
 @worked
 @scaled
 @seen_through

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from gatys_lab import catalog
+from gatys_lab.cli._page import Page
 from gatys_lab.cli._types import FILE, Loss, Model
 from gatys_lab.config import DEFAULTS
 
@@ -18,7 +19,7 @@ ENGINE_ONLY = ("style_loss", "balance", "evaluations", "seed", "optimizer")
 MODEL_ONLY = ("alpha", "colour", "weights", "encoder")
 
 
-@click.command(short_help="Paint a clip, steadily.")
+@click.command(cls=Page, short_help="Paint a clip, steadily.")
 @click.argument("clip", type=FILE)
 @click.argument("style", type=FILE)
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path),
