@@ -1,4 +1,4 @@
-"""A picture once more, from what was recorded when it was made: the same pixels on the same machine.
+"""A picture once more, from what was recorded when it was made: the same pixels on the same machine. Or gone on with.
 
 What is recorded may come from anybody. So a file is read only if it is an ordinary one with the recorded hash, options
 are checked as those of a user's file are, names are those of the catalogue, and code of the user's own is not run.
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gatys_lab import catalog, devices, manifest
+from gatys_lab import catalog, color, devices, manifest
 from gatys_lab.config import DEFAULTS
 from gatys_lab.digests import file_digest
 from gatys_lab.images import read_note
@@ -47,15 +47,19 @@ def prepare_replay(
     content: Path | None = None,
     styles: Sequence[Path] = (),
     max_pixels: int = DEFAULTS.max_pixels,
+    more: int | None = None,
 ) -> Replay:
     """From a picture with a manifest in it or beside it, or from a manifest.
 
     Files are looked for where they were, beside the picture and here; `content` and `styles` say where they are now.
+    `more`: not the same again, but so many evaluations more, begun from the picture, at the final size.
     Raises ValueError or OSError of one line for what cannot be made again.
     """
     recorded, seen = load(Path(picture))
-    find = _Finder(Path(picture).parent, _places(seen), [*([content] if content is not None else []), *styles])
+    given = [*([content] if content is not None else []), *styles, *([Path(picture)] if more is not None else [])]
+    find = _Finder(Path(picture).parent, _places(seen), given)
     try:
+        recorded = recorded if more is None else _continued(recorded, Path(picture), more)
         options = _options(recorded, picture)
         photo = find(recorded["content"])
         looks = tuple(_style(one, find) for one in recorded["styles"])
@@ -82,6 +86,20 @@ def load(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     recorded = _parsed(note, path)
     theirs = aside.get("result") == recorded.get("result")  # else it is another picture's
     return recorded, (aside.get("seen") or {}) if theirs else {}
+
+
+def _continued(recorded: dict[str, Any], picture: Path, more: int) -> dict[str, Any]:
+    """What would be recorded of a run that begins with the finished picture."""
+    if picture.suffix == ".json":
+        raise ValueError(f"'{picture}' is no picture to go on from; name the one that it lies beside")
+    before = dict(recorded["options"])
+    if before.get("colour") in color.AFTER:  # measured: 30 evaluations more ended with a higher loss than before
+        raise ValueError(
+            f"'{picture}' was made with colour {before['colour']}, so that what was optimised is not what it shows; "
+            f"stylize it anew with more evaluations"
+        )
+    options = {**before, "init": picture.name, "single-scale": True, "evaluations": more}
+    return {**recorded, "options": options, "init": {"file": picture.name, "sha256": file_digest(picture)}}
 
 
 class _Finder:

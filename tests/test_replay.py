@@ -110,6 +110,35 @@ def test_moved_files_are_known_by_their_hash(made, photo, painting, tmp_path, ca
     assert run("replay", out, "-o", tmp_path / "again.png", "--content", painting) == 1
 
 
+@pytest.mark.parametrize("options", [(), ("--colour", "linear", "--content-mask", "{mask}", "--init", "noise")])
+def test_a_finished_picture_is_gone_on_with(made, tmp_path, capsys, options):
+    Pillow.linear_gradient("L").resize((90, 72)).save(tmp_path / "mask.png")
+    out, more, again = made(*(word.format(mask=tmp_path / "mask.png") for word in options)), *(
+        tmp_path / name for name in ("more.png", "again.png")
+    )  # fmt: skip
+    assert run("replay", out, "-o", more, "--more", "12") == 0
+    before, after = (json.loads(read_note(picture)) for picture in (out, more))
+    assert f"was {before['result']['loss']:.4g}" in capsys.readouterr().err
+    assert after["result"]["loss"] < before["result"]["loss"] and after["result"]["evaluations"] == 12
+    assert [size["size_px"] for size in after["result"]["sizes"]] == [80] and after["init"]["file"] == "out.png"
+    assert run("replay", more, "-o", again) == 0 and np.array_equal(pixels(more), pixels(again))
+    assert run("replay", more, "-o", tmp_path / "third.png", "--more", "12") == 0
+    assert json.loads(read_note(tmp_path / "third.png"))["result"]["loss"] < after["result"]["loss"]
+    out.unlink()
+    assert run("replay", more, "-o", again) == 1 and "no 'out.png'" in capsys.readouterr().err
+
+
+def test_what_cannot_be_gone_on_with(made, tmp_path, capsys):
+    out = made("--colour", "luma")
+    assert run("replay", out, "-o", tmp_path / "more.png", "--more", "4") == 1
+    assert "colour luma" in capsys.readouterr().err
+    assert run("replay", out.with_suffix(".json"), "-o", tmp_path / "more.png", "--more", "4") == 1
+    assert "no picture to go on from" in capsys.readouterr().err
+    noted(out, options=3)
+    assert run("replay", out, "-o", tmp_path / "more.png", "--more", "4") == 1
+    assert "damaged" in capsys.readouterr().err and not (tmp_path / "more.png").exists()
+
+
 def test_it_says_what_differs(made, tmp_path, capsys):
     out = made()
     note = json.loads(read_note(out))
