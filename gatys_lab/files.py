@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gatys_lab.config import PICTURES
+
 CACHE_VARIABLE = "GATYS_LAB_CACHE"
 
 
@@ -43,6 +45,14 @@ def check_ordinary(path: Path, wanted: str) -> None:
         raise FileNotFoundError(f"no file '{path}'; wanted {wanted}: check the name and the folder")
     if not path.is_file():
         raise ValueError(f"'{path}' is a device or a pipe; wanted {wanted}: save it in a file first")
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The files of a folder, sorted, that are called pictures. Raises ValueError if there is none."""
+    found = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in PICTURES and file.is_file()]
+    if not found:
+        raise ValueError(f"no pictures in '{folder}'; wanted {', '.join(PICTURES)}")
+    return found
 
 
 def check_target(path: Path, suffix: str) -> None:

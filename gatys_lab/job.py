@@ -148,6 +148,16 @@ class Job:
             sizes.insert(0, half)
         return tuple(sizes)
 
+    def of(self, photo: Picture, painting: Picture) -> "Job":
+        """The same of other pictures, the network and all else as it is. Of several styles the first is replaced.
+
+        Raises ValueError if they are too small.
+        """
+        first, *rest = self.styles
+        job = replace(self, photo=photo, styles=(replace(first, picture=painting), *rest))
+        job.check()
+        return job
+
     def following(self, before: Image, trust: Tensor, weight: float, evaluations: int) -> "Job":
         """The job of the next frame of a clip: from the last painting, warped, and held there where `trust` has it."""
         wanted = self.objective + weight * steadiness(before, trust) if weight > 0 and trust.any() else self.objective

@@ -3,7 +3,7 @@
 import json
 import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from gatys_lab import devices, digests
 from gatys_lab._version import __version__
 from gatys_lab.config import Config
 from gatys_lab.files import check_place, write_whole
-from gatys_lab.images import Picture
+from gatys_lab.images import Picture, read_note
 from gatys_lab.presets import KEYS
 from gatys_lab.specs import LossSpec, layers_text, loss_text, parse_loss
 from gatys_lab.styles import Style
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from gatys_lab.job import Job, Result
 
 KIND = "gatys_lab picture 1"
+LARGEST = 10_000_000  # bytes of a manifest: one of several styles has some thousands
+SAME = ("options", "content", "styles", "init", "weights", "network")  # in two manifests of one job
 OF_A_STYLE = ("picture", "content_mask", "style_mask")
 ELSEWHERE = ("weights", "max-pixels", "device", "precision", "threads", "tile")  # options that replay learns otherwise
 
@@ -68,30 +70,11 @@ def record(job: "Job", result: "Result", content: Path, styles: Sequence[Style])
 
     The part under "seen" is this run's own: paths, seconds. All else is the same whenever and wherever it is done.
     """
-    config = job.config
-    start, weights, seen = Path(config.init), config.weights, dict[str, str]()
-
-    def known(path: Any) -> dict[str, str] | None:
-        if path is None:
-            return None
-        named = {"file": Path(path).name, "sha256": digests.file_digest(path)}
-        seen[named["sha256"]] = str(Path(path).resolve())
-        return named
-
+    known = Known(digests.file_digest)
     return {
         "kind": KIND,
-        "options": options_text(config),
-        "content": known(content),
-        "styles": [
-            {"weight": style.weight, "scale": style.scale, **{name: known(getattr(style, name)) for name in OF_A_STYLE}}
-            for style in styles
-        ],
-        "init": known(start) if start.is_file() else None,
-        "weights": known(weights),
-        "network": {
-            "source": str(getattr(job.network, "source", job.network.name)),
-            "sha256": network_digest(job.network),
-        },
+        **recipe_of(job, known),
+        **pictures_of(content, styles, known),
         "chosen": chosen(job),
         "versions": versions(),
         "result": {
@@ -102,8 +85,57 @@ def record(job: "Job", result: "Result", content: Path, styles: Sequence[Style])
             "notes": list(result.notes),
             "sizes": [_summary(size, result) for size in job.sizes],
         },
-        "seen": {"paths": seen, "seconds": round(result.seconds, 3), "machine": platform.platform()},
+        "seen": {"paths": known.paths, "seconds": round(result.seconds, 3), "machine": platform.platform()},
     }
+
+
+class Known:
+    """Files by name and hash; where they lie is noted aside."""
+
+    def __init__(self, digest: Callable[[Any], str]) -> None:
+        self._digest, self.paths = digest, dict[str, str]()
+
+    def __call__(self, path: Any) -> dict[str, str] | None:
+        if path is None:
+            return None
+        named = {"file": Path(path).name, "sha256": self._digest(path)}
+        self.paths[named["sha256"]] = str(Path(path).resolve())
+        return named
+
+
+def recipe_of(job: "Job", known: Callable[[Any], Any]) -> dict[str, Any]:
+    """What a job is but for its pictures."""
+    start, source = Path(job.config.init), getattr(job.network, "source", job.network.name)
+    return {
+        "options": options_text(job.config),
+        "init": known(start) if start.is_file() else None,
+        "weights": known(job.config.weights),
+        "network": {"source": str(source), "sha256": network_digest(job.network)},
+    }
+
+
+def pictures_of(content: Path, styles: Sequence[Style], known: Callable[[Any], Any]) -> dict[str, Any]:
+    return {
+        "content": known(content),
+        "styles": [
+            {"weight": style.weight, "scale": style.scale, **{name: known(getattr(style, name)) for name in OF_A_STYLE}}
+            for style in styles
+        ],
+    }
+
+
+def load(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What was recorded of a picture, and what only the file beside it tells: paths."""
+    note = None if path.suffix == ".json" else read_note(path)
+    file = path if path.suffix == ".json" else beside(path)
+    aside = _parsed(file.read_text("utf-8"), file) if _small(file) else {}
+    if note is None:
+        if not aside:
+            raise ValueError(f"nothing in '{path}' says how it was made, and there is no manifest '{file}'")
+        return aside, aside.get("seen") or {}
+    recorded = _parsed(note, path)
+    theirs = aside.get("result") == recorded.get("result")  # else it is another picture's
+    return recorded, (aside.get("seen") or {}) if theirs else {}
 
 
 def noted(manifest: Mapping[str, Any]) -> str:
@@ -230,3 +262,22 @@ def _style_facts(style: Any) -> dict[str, Any]:
 
 def network_digest(network: Any) -> str:
     return digests.weights_digest(network) if isinstance(network, nn.Module) else plain(network)
+
+
+def _small(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    if file.stat().st_size > LARGEST:
+        raise ValueError(f"'{file}' has {file.stat().st_size:,} bytes; a manifest has less than {LARGEST:,}")
+    return True
+
+
+def _parsed(text: str, path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+        if found["kind"] != KIND:
+            raise ValueError(f"its kind is {found['kind']!r}, wanted {KIND!r}")
+        found["result"]["pixels"], found["network"]["sha256"], dict(found["versions"]), dict(found["chosen"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"'{path}' holds no manifest of a picture ({error}); wanted what stylize wrote") from None
+    return found

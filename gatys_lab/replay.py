@@ -8,7 +8,6 @@ are checked as those of a user's file are, names are those of the catalogue, and
 ((), True)
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +16,10 @@ from typing import Any
 from gatys_lab import catalog, color, devices, manifest
 from gatys_lab.config import DEFAULTS
 from gatys_lab.digests import file_digest
-from gatys_lab.images import read_note
 from gatys_lab.job import Job, Result, prepare
 from gatys_lab.presets import options_of
 from gatys_lab.specs import parse_name
 from gatys_lab.styles import Style
-
-LARGEST = 10_000_000  # bytes of a manifest: one of several styles has some thousands
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,7 @@ def prepare_replay(
     `more`: not the same again, but so many evaluations more, begun from the picture, at the final size.
     Raises ValueError or OSError of one line for what cannot be made again.
     """
-    recorded, seen = load(Path(picture))
+    recorded, seen = manifest.load(Path(picture))
     given = [*([content] if content is not None else []), *styles, *([Path(picture)] if more is not None else [])]
     find = _Finder(Path(picture).parent, _places(seen), given)
     try:
@@ -72,20 +68,6 @@ def prepare_replay(
     assert photo is not None
     job = prepare(photo, list(looks), **options, max_pixels=max_pixels)
     return Replay(job, recorded, tuple(_differences(recorded, job)), photo, looks)
-
-
-def load(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What was recorded of a picture, and what only the file beside it tells: paths."""
-    note = None if path.suffix == ".json" else read_note(path)
-    file = path if path.suffix == ".json" else manifest.beside(path)
-    aside = _parsed(file.read_text("utf-8"), file) if _small(file) else {}
-    if note is None:
-        if not aside:
-            raise ValueError(f"nothing in '{path}' says how it was made, and there is no manifest '{file}'")
-        return aside, aside.get("seen") or {}
-    recorded = _parsed(note, path)
-    theirs = aside.get("result") == recorded.get("result")  # else it is another picture's
-    return recorded, (aside.get("seen") or {}) if theirs else {}
 
 
 def _continued(recorded: dict[str, Any], picture: Path, more: int) -> dict[str, Any]:
@@ -183,22 +165,3 @@ def _places(seen: Any) -> dict[str, str]:
     """Where files were, by their hash; nowhere, if what is written is of another kind."""
     paths = seen.get("paths") if isinstance(seen, dict) else None
     return {str(key): str(place) for key, place in paths.items()} if isinstance(paths, dict) else {}
-
-
-def _small(file: Path) -> bool:
-    if not file.is_file():
-        return False
-    if file.stat().st_size > LARGEST:
-        raise ValueError(f"'{file}' has {file.stat().st_size:,} bytes; a manifest has less than {LARGEST:,}")
-    return True
-
-
-def _parsed(text: str, path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-        if found["kind"] != manifest.KIND:
-            raise ValueError(f"its kind is {found['kind']!r}, wanted {manifest.KIND!r}")
-        found["result"]["pixels"], found["network"]["sha256"], dict(found["versions"]), dict(found["chosen"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"'{path}' holds no manifest of a picture ({error}); wanted what stylize wrote") from None
-    return found

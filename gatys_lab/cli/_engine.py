@@ -101,14 +101,20 @@ said = together(
 
 
 def begin(out: Path, quiet: bool) -> None:
-    """Before a job is prepared: what the library says is heard, memory is kept, and the result can be written."""
+    """Before a job is prepared: as `hear`, and the result can be written."""
+    hear(quiet)
+    from gatys_lab.images import check_writable
+
+    check_writable(out)
+
+
+def hear(quiet: bool) -> None:
+    """What the library says is heard, and memory is kept."""
     if not quiet:
         logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     from gatys_lab.devices import keep_freed_memory
-    from gatys_lab.images import check_writable
 
     keep_freed_memory()
-    check_writable(out)
 
 
 def checkpoint_of(options: dict[str, Any]) -> Any:

@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 PAGE = {
-    "The picture": "out more size tileable region init tv tv-kind start end fps",
+    "The picture": "out name redo more size tileable region init tv tv-kind start end fps",
     "Presets": "preset config dump-config",
     "Style": "style strength balance alpha model style-loss style-layers style-scale style-size style-mask "
     "style-weight",
-    "Content": "content layers content-layers content-weight content-mask",
+    "Content": "content pairs layers content-layers content-weight content-mask",
     "Colour": "colour",
     "What is compared": "grid judge zoom",
     "How it is optimised": "evaluations optimizer tolerance single-scale smallest steady seed",
@@ -21,7 +21,13 @@ PAGE = {
     "Watching": "preview preview-file frames timelapse frames-every report",
     "Besides": "quiet debug version help",
 }
-SHORT = {"INTEGER RANGE": "N", "INTEGER": "N", "FLOAT RANGE": "X", "TEXT": "NAME"}  # what click calls kinds of values
+SHORT = {
+    "INTEGER RANGE": "N",
+    "INTEGER": "N",
+    "FLOAT RANGE": "X",
+    "TEXT": "NAME",
+    "DIRECTORY": "DIR",
+}  # what click calls kinds of values
 WIDTH, LEFT = 100, 26  # columns of a line, and of an option with its value
 
 

@@ -2,12 +2,14 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
 import click
 
+PARTS = 1000  # of a picture, on a bar over many
 EVERY = 0.1  # seconds between two looks at the loss: each look waits for the device
 
 
@@ -48,3 +50,56 @@ class Bar:
         elif last:
             click.echo(f"{text}  {step.seconds:.1f} s", err=True)
         self._waiting = 0
+
+
+class Whole:
+    """How far many pictures are: on a terminal one bar over all, elsewhere a line each, with the time left.
+
+    `Whole(count).watch` is a `batch.Watch`. The time left takes the pictures for alike.
+    """
+
+    def __init__(self, count: int, quiet: bool = False) -> None:
+        self._count, self._quiet, self._began = count, quiet, time.monotonic()
+        self._bar = click.progressbar(
+            length=count * PARTS, file=sys.stderr, width=28, show_percent=True, item_show_func=lambda item: item
+        )
+        self._terminal = sys.stderr.isatty() and not quiet
+
+    def __enter__(self) -> "Whole":
+        if self._terminal:
+            self._bar.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._terminal:
+            self._bar.__exit__(*error)
+
+    @contextmanager
+    def watch(self, number: int, pair: Any, job: Any) -> Iterator[Sequence[Callable[[Any], None]]]:
+        work, done, looked = sum(size * size for size in job.sizes) * job.config.evaluations, 0, 0.0
+
+        def show(step: Any) -> None:
+            nonlocal done, looked
+            done += step.size_px**2
+            if time.monotonic() - looked >= EVERY:
+                looked = time.monotonic()
+                place = (number + min(done / work, 1)) * PARTS
+                self._bar.update(int(place) - self._bar.pos, f"{number + 1}/{self._count}  {pair.out.name}")
+
+        yield (show,) if self._terminal else ()
+
+    def tell(self, number: int, text: str) -> None:
+        """Of the n-th picture, from 0, what became of it."""
+        if self._terminal:
+            self._bar.update((number + 1) * PARTS - self._bar.pos)
+        elif not self._quiet:
+            left = (time.monotonic() - self._began) / (number + 1) * (self._count - number - 1)
+            rest = f"  ({duration(left)} left)" if left else ""
+            click.echo(f"{number + 1}/{self._count}  {text}{rest}", err=True)
+
+
+def duration(seconds: float) -> str:
+    """For a person: 8 s, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

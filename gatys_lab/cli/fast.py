@@ -9,7 +9,7 @@ import click
 from gatys_lab.cli._options import COLOURS, one_each, say_divided, styles_given
 from gatys_lab.cli._page import Page
 from gatys_lab.cli._types import FILE, Model, Number, Region, WeightedFile
-from gatys_lab.config import DEFAULTS, PICTURES
+from gatys_lab.config import DEFAULTS
 
 PIPE = Path("-")
 PLACE = click.Path(exists=True, readable=True, path_type=Path, allow_dash=True)
@@ -81,6 +81,7 @@ def _describe(painter: Any, name: str, given: list[tuple[Path, float]]) -> None:
 
 def _jobs(content: Path, out: Path, with_points: bool) -> list[tuple[Path, Path]]:
     """Pictures and where they go, checked before anything is loaded."""
+    from gatys_lab.files import pictures_in
     from gatys_lab.images import FORMATS, check_writable
 
     if content == PIPE or not content.is_dir():
@@ -93,10 +94,7 @@ def _jobs(content: Path, out: Path, with_points: bool) -> list[tuple[Path, Path]
         raise click.UsageError("--region names points of one photo; give a file, not a folder")
     if out == PIPE or (out.exists() and not out.is_dir()) or out.resolve() == content.resolve():
         raise click.UsageError(f"'{content}' is a folder; wanted another folder for its pictures, not '{out}'")
-    found = [file for file in sorted(content.iterdir()) if file.suffix.lower() in PICTURES]
-    if not found:
-        raise ValueError(f"no pictures in '{content}'; wanted {', '.join(PICTURES)}")
-    return [(f, out / (f.name if f.suffix.lower() in FORMATS else f"{f.name}.png")) for f in found]
+    return [(f, out / (f.name if f.suffix.lower() in FORMATS else f"{f.name}.png")) for f in pictures_in(content)]
 
 
 def _paint_all(painter: Any, jobs: list[tuple[Path, Path]], max_pixels: int, quiet: bool) -> int:
