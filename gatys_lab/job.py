@@ -144,7 +144,7 @@ class Job:
         sizes = [self.size_px]
         single = self.config.single_scale or self.starter is not None or self.start is not None
         single = single or self.config.strength == 0
-        while not single and (half := sizes[0] // 2) >= self.config.smallest_px and self._fits(half):
+        while not single and (half := sizes[0] // 2) >= self.config.smallest_px and self.fits(half):
             sizes.insert(0, half)
         return tuple(sizes)
 
@@ -214,7 +214,8 @@ class Job:
         sides, final = (shape_at(self.photo.image, size) for size in (size_px, self.size_px))
         return all(side % self._step == 0 and side * times == whole for side, whole in zip(sides, final, strict=True))
 
-    def _fits(self, size_px: int) -> bool:
+    def fits(self, size_px: int) -> bool:
+        """Whether a picture of this size can be seen at the deepest layer."""
         need = self.network.minimum_px(self.objective.layers)
         return self._joins(size_px) and all(
             min(shape_at(picture.image, s)) >= need for _, picture, s in self._pictures(size_px)

@@ -12,20 +12,24 @@ from gatys_lab.cli._page import Page
 from gatys_lab.cli._types import FILE
 from gatys_lab.config import DEFAULTS
 
-DUMP = "--dump-config"
+DUMP, PLAN = "--dump-config", "--plan"
 SEVERAL = ("style_loss", "style_scale")  # options that may be given more than once
 
 
 class Configured(Page):
-    """A command whose options may also come from files; asked for what they are, it needs no pictures."""
+    """A command whose options may also come from files.
+
+    Asked for what they are, it needs no pictures; asked what it would need itself, it needs no place to write to.
+    """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta[DUMP] = DUMP in args
+        ctx.meta.update({flag: flag in args for flag in (DUMP, PLAN)})
         return super().parse_args(ctx, args)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         params = super().get_params(ctx)
-        return [_voluntary(param) for param in params] if ctx.meta.get(DUMP) else params
+        free = {param.name for param in params} if ctx.meta.get(DUMP) else {"out"} if ctx.meta.get(PLAN) else set()
+        return [_voluntary(param) if param.name in free else param for param in params]
 
 
 def config_options(command: Any) -> Any:

@@ -10,7 +10,7 @@ import click
 
 from gatys_lab import catalog
 from gatys_lab.cli._options import say_divided
-from gatys_lab.cli._progress import Bar
+from gatys_lab.cli._progress import Bar, duration, gigabytes
 from gatys_lab.cli._types import FILE, OUTPUT, Layers, Loss, Number
 from gatys_lab.config import DEFAULTS, STYLE_LAYERS
 from gatys_lab.specs import layers_text
@@ -115,6 +115,25 @@ def hear(quiet: bool) -> None:
     from gatys_lab.devices import keep_freed_memory
 
     keep_freed_memory()
+
+
+def foretell(job: Any) -> int:
+    """Say what a job would need; the exit status is 1 if the memory is not there."""
+    from gatys_lab.plan import plan
+
+    click.echo(job.describe())
+    found = plan(job)
+    sizes = ", ".join(f"{size} px {duration(seconds)}" for size, seconds in found.seconds.items())
+    most = "at most " if job.config.tolerance is not None else "about "
+    click.echo(f"time: {most}{duration(found.total)} ({sizes})")
+    peak = found.more if found.peak is None else found.peak
+    there = "" if found.free is None else f"; {gigabytes(found.more)} of it to come, {gigabytes(found.free)} are free"
+    click.echo(f"memory: about {gigabytes(peak)}{there}: {'it fits' if found.fits else 'it does not fit'}")
+    if not found.fits:
+        click.echo(
+            f"what would fit: --size {found.largest_px}, or less memory with --optimizer lbfgs,history=3 or adam"
+        )
+    return 0 if found.fits else 1
 
 
 def checkpoint_of(options: dict[str, Any]) -> Any:

@@ -17,7 +17,7 @@ PAGE = {
     "What is compared": "grid judge zoom",
     "How it is optimised": "evaluations optimizer tolerance single-scale smallest steady seed",
     "Network and machine": "network encoder weights pooling padding preprocessing device precision threads max-pixels",
-    "Runs you can trust": "checkpoint checkpoint-every resume no-manifest",
+    "Runs you can trust": "plan checkpoint checkpoint-every resume no-manifest",
     "Watching": "preview preview-file frames timelapse frames-every report",
     "Besides": "quiet debug version help",
 }

@@ -103,3 +103,8 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def gigabytes(count: int) -> str:
+    """Bytes for a person: 0.8 GB."""
+    return f"{count / 1e9:.1f} GB"

@@ -14,6 +14,8 @@ from gatys_lab.cli._engine import (
     begin,
     checkpoint_of,
     deliver,
+    foretell,
+    hear,
     kept,
     measured,
     said,
@@ -71,14 +73,17 @@ from gatys_lab.specs import layers_text
 @watched
 @click.option("--no-manifest", is_flag=True,
               help="Write no OUT.json, and into a PNG nothing of how it was made (see gatys-lab replay).")  # fmt: skip
+@click.option("--plan", is_flag=True,
+              help="Tell what it would take of time and memory, and whether that is there; paint nothing.")  # fmt: skip
 @config_options
 @said
 @click.version_option(package_name="gatys-lab")
 def command(
     content: Path,
     style: Path | None,
-    out: Path,
+    out: Path | None,
     no_manifest: bool,
+    plan: bool,
     quiet: bool,
     debug: bool,
     dump: bool,
@@ -99,16 +104,19 @@ def command(
         return 0
     given, options = styles_given(style, options.pop("styles")), filled(options)
     own = _of_each_style(len(given), options)
+    from gatys_lab import manifest
     from gatys_lab.job import prepare
     from gatys_lab.styles import Style
 
-    begin(out, quiet)
-    from gatys_lab import manifest
-
-    if not no_manifest:
-        manifest.check_manifest(out)
     checkpoint, watch = checkpoint_of(options), watching(options)
     styles = [Style(path, weight, **rest) for (path, weight), rest in zip(given, own, strict=True)]
+    if plan:
+        hear(quiet)
+        return foretell(prepare(content, styles, **options))
+    assert out is not None
+    begin(out, quiet)
+    if not no_manifest:
+        manifest.check_manifest(out)
     job = prepare(content, styles, **(options if checkpoint is None else checkpoint.choices(options)))
     record = None if no_manifest else partial(manifest.record, job, content=content, styles=styles)
     callbacks = watchers(job, out, watch, go_on=checkpoint is not None and checkpoint.resume)
