@@ -1,10 +1,8 @@
 """Many pictures: every one with every style, what fails told, what is there left as it is, nothing twice."""
 
 import json
-import re
 import shutil
 from functools import wraps
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -219,11 +217,3 @@ def test_presets_and_files_of_options(run, many, runs):
     (many / "mine.toml").write_text('style-loss = "bn"\nstyle-scale = 0.9\n')
     assert run("--preset", "poster", "--config", "mine.toml")[0] == 0
     assert {(c.style_loss[0].name, c.style_scale, c.size_px) for c in runs} == {("bn", 0.9, 48)}
-
-
-def test_the_example_of_the_page(many, monkeypatch, capsys):
-    page = (Path(__file__).parent.parent / "docs" / "batch.md").read_text(encoding="utf-8")
-    monkeypatch.chdir(many)
-    (many / "styles").rename(many / "paintings")
-    exec(re.findall(r"```python\n(.*?)```", page, re.S)[0].replace("balance=8", "evaluations=2"), {})  # noqa: S102
-    assert names(many / "painted") == EVERY and capsys.readouterr().out.count("painted/") == 4

@@ -34,6 +34,8 @@ ENGINE = ["--size", "96", "--evaluations", "2"]
 SMALLER = {
     "stylize": [*ENGINE, "--smallest", "64"],
     "reconstruct": ENGINE,
+    "plan": ENGINE,
+    "batch": [*ENGINE, "--style-scale", "1"],
     "compare": ENGINE,
     "texture": ["--evaluations", "2"],
     "fast": ["--size", "64"],
@@ -74,6 +76,12 @@ def _prepare(command):
         image = read("photo.jpg").image
         frames = (clips.Frame(image.roll(i, 3), Fraction(i, 2), Fraction(1, 2)) for i in range(10))
         clips.write(frames, Path("clip.mp4"))
+    if command.startswith("gatys-lab batch"):
+        for file in (*Path("photos").glob("[2-9].jpg"), *Path("paintings").glob("[2-9].jpg")):
+            file.unlink()
+        for name in ("a.jpg", "b.jpg"):
+            shutil.copy("photos/0.jpg", name)
+        Path("list.csv").write_text("content,style\nphotos/0.jpg,ink.png\n")
     if command.startswith("gatys-lab replay"):
         assert _run("stylize photo.jpg painting.jpg -o out.png --size 64 --evaluations 2 -q") == 0
     if _has(command, "my-adain.safetensors") and not command.startswith("gatys-lab train adain"):
