@@ -156,7 +156,7 @@ class Job:
         first, *rest = self.styles
         job = replace(self, photo=photo, styles=(replace(first, picture=painting), *rest))
         job.check()
-        return job
+        return job.in_tiles()
 
     def following(self, before: Image, trust: Tensor, weight: float, evaluations: int) -> "Job":
         """The job of the next frame of a clip: from the last painting, warped, and held there where `trust` has it."""
