@@ -58,7 +58,7 @@ def _check(name: str, option: str, value: Any, hint: Any) -> None:
     if fits and (isinstance(value, str) or math.isfinite(value)):
         return
     wanted = " or ".join(WORDS[kind] for kind in taken) or "something that cannot be written here"
-    raise ValueError(f"{option}={value} of {name}; wanted {wanted}")
+    raise ValueError(f"{option}={value!r} of {name}; wanted {wanted}")
 
 
 def _module(folder: str, name: str) -> ModuleType:

@@ -86,7 +86,7 @@ def test_what_does_not_fit(photo, painting, capsys, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda device: 1 << 20)
     found = plan(job_of(80))
     assert not found.fits and 0 <= found.largest_px < 80
-    assert run("plan", photo, painting, "--size", 80, "--threads", 1) == 1
+    assert run("plan", photo, painting, "--size", 80, "--threads", 1, "--tile", "off") == 1
     said = capsys.readouterr().out
     assert "does not fit" in said and "--size" in said
     monkeypatch.setattr(memory, "available", lambda device: None)

@@ -181,7 +181,7 @@ def test_gaussians_of_fewer_positions_than_channels(side: str) -> None:
     ("options", "message"),
     [
         ({"directions": 0}, "directions=0; wanted a whole number of at least 1"),
-        ({"directions": "many"}, "directions='many'; wanted a whole number"),
+        ({"directions": "many"}, "directions='many' of sliced-wasserstein; wanted a whole number"),
         ({"seed": -1}, "seed=-1; wanted a whole number of at least 0"),
     ],
 )
