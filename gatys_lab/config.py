@@ -7,6 +7,7 @@ CONTENT_LAYERS = {"relu4_2": 1.0}
 COMPARED = ("bn", "gram", "mmd-gaussian", "mmd-linear", "mmd-poly", "style-swap")  # unless the user names losses
 PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")  # what is taken for a picture in a folder
 OF_MANY = "{content}_stylized_{style}.png"  # the name of a picture in a batch
+STARTS = ("content", "noise", "grey", "style")  # words for where a picture begins
 BALANCED_TV = 0.3  # takes the speckle and leaves the strokes; looked at on 2 photos x 2 styles
 
 

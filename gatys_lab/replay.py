@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gatys_lab import catalog, color, devices, manifest
-from gatys_lab.config import DEFAULTS
+from gatys_lab.config import DEFAULTS, STARTS
 from gatys_lab.digests import file_digest
 from gatys_lab.job import Job, Result, prepare
 from gatys_lab.presets import options_of
@@ -128,13 +128,7 @@ def _options(recorded: Mapping[str, Any], picture: str | Path) -> dict[str, Any]
     ):
         if name not in catalog.names(room):
             raise ValueError(f"'{picture}' was made with '{name}', no part of gatys_lab; replay runs no other code")
-    if recorded["init"] is None and options["init"] not in (
-        "content",
-        "noise",
-        "grey",
-        "style",
-        *catalog.names("models"),
-    ):
+    if recorded["init"] is None and options["init"] not in (*STARTS, *catalog.names("models")):
         raise ValueError(f"'{picture}' was begun from '{options['init']}', of which no hash was recorded")
     device, precision, threads = (recorded["chosen"][name] for name in ("device", "precision", "threads"))
     tile = recorded["chosen"].get("tile", "off")  # older pictures were never seen in tiles

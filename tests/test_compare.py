@@ -13,7 +13,7 @@ from gatys_lab.compare import _run, _store, compare
 from gatys_lab.compare._judge import METRICS, Judge, judges
 from gatys_lab.compare._plan import plan
 from gatys_lab.compare._store import Painted, Store
-from gatys_lab.config import COMPARED
+from gatys_lab.config import COMPARED, STARTS
 from gatys_lab.digests import picture_digest
 from gatys_lab.errors import UnknownName
 from gatys_lab.images import as_image, read, resize
@@ -398,3 +398,8 @@ def test_transparency_is_painted_kept_and_shown(tmp_path, painting, runs):
             assert image.mode == "RGBA" and image.getpixel((5, 5))[3] == 0 and image.getpixel((5, 35))[3] == 255
         assert one.scores.style == pytest.approx(other.scores.style, rel=1e-4)
     assert all(file.stat().st_size for file in kept.write(tmp_path / "sheet.png"))
+
+
+def test_a_grid_knows_every_word_for_a_beginning():
+    rows = plan(mixtures("gram"), [], grids("init=" + ",".join(STARTS)))
+    assert [way.options["init"] for row in rows for way in row] == list(STARTS)

@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from gatys_lab import catalog
+from gatys_lab.config import STARTS
 from gatys_lab.specs import LossSpec, parse_layers, parse_loss, parse_name, parse_weighted
 
 FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
-WORDS = ("content", "noise", "grey", "style")  # where a picture may begin
 OUTPUT = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -90,10 +90,10 @@ class Size(click.ParamType):
 class Start(click.ParamType):
     """A word for where the picture begins, a model that paints the beginning, or a file (a picture, or a model)."""
 
-    name = f"{'|'.join(WORDS)}|MODEL|FILE"
+    name = f"{'|'.join(STARTS)}|MODEL|FILE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        known = (*WORDS, *catalog.names("models"))
+        known = (*STARTS, *catalog.names("models"))
         return value if value in known else str(FILE.convert(value, param, ctx))
 
 

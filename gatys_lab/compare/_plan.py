@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from gatys_lab import catalog
-from gatys_lab.config import COMPARED
+from gatys_lab.config import COMPARED, STARTS
 from gatys_lab.errors import UnknownName
 from gatys_lab.specs import Grid, LossSpec, parse_layers, parse_value
 
 Mixture = tuple[LossSpec, ...]
-STARTS = ("content", "noise", "style")
 ALIASES = {"sigma": "bandwidth"}  # s, as the papers write it
 
 
