@@ -29,9 +29,9 @@ from gatys_lab.files import pictures_in
 from gatys_lab.images import Picture, check_writable, read, write
 from gatys_lab.job import Job, Result, prepare
 from gatys_lab.styles import Style
+from gatys_lab.types import UNFINISHED
 
 FIELDS = ("content", "style")  # of a name, and the columns of a table of pairs
-AGAIN = ("interrupted", "diverged")  # reasons that leave a picture unfinished
 Two = tuple[Path, Path]  # a content and a style
 
 
@@ -176,7 +176,7 @@ def paint(job: Job, pairs: Sequence[Pair], watch: Watch | None = None) -> Iterat
         record = manifest.record(one, result, pair.content, [Style(pair.style)])
         write(result.image, pair.out, note=manifest.noted(record))
         manifest.write_manifest(record, pair.out)
-        yield Done(pair, result, f"'{pair.out}': {result.reason}" if result.reason in AGAIN else None)
+        yield Done(pair, result, f"'{pair.out}': {result.reason}" if result.reason in UNFINISHED else None)
 
 
 class _ToldBefore(ValueError):
@@ -205,7 +205,7 @@ def _state(pair: Pair, recipe: dict[str, Any], known: manifest.Known) -> str:
         return "missing"
     try:
         recorded, _ = manifest.load(pair.out)
-        finished = recorded["result"]["reason"] not in AGAIN
+        finished = recorded["result"]["reason"] not in UNFINISHED
     except (ValueError, OSError, KeyError, TypeError):
         return "other"
     try:

@@ -15,6 +15,7 @@ Image = Tensor
 Features = Mapping[str, Tensor]
 Window = tuple[slice, slice]  # rows and columns of cells
 Reason = Literal["budget", "converged", "stalled", "diverged", "interrupted", "memory"]
+UNFINISHED: tuple[Reason, ...] = ("interrupted", "diverged", "memory")  # of a picture that is not what was asked for
 T = TypeVar("T")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from functools import wraps
 
 import numpy as np
@@ -154,12 +155,20 @@ def test_ctrl_c_leaves_what_is_finished(run, many, monkeypatch):
     assert status == 0 and "found finished: 2" in said and names(many / "out") == EVERY
 
 
-def test_an_unfinished_picture_is_finished(run, many):
+@pytest.mark.parametrize("reason", ["interrupted", "diverged", "memory"])
+def test_an_unfinished_picture_is_finished(run, many, reason):
     run()
     note = json.loads(read_note(many / "out" / EVERY[0]))
-    note["result"]["reason"] = "interrupted"
+    note["result"]["reason"] = reason
     batch.write(Pillow.open(many / "out" / EVERY[0]), many / "out" / EVERY[0], note=json.dumps(note))
     assert "to paint: 1, found finished: 3" in run()[1]
+
+
+def test_a_picture_that_memory_cut_short_is_told(run, many, monkeypatch):
+    whole = Job.run
+    monkeypatch.setattr(Job, "run", lambda self, *given: replace(whole(self, *given), reason="memory"))
+    status, said = run()
+    assert status == 1 and said.count(": memory\n") == 4 and names(many / "out") == EVERY
 
 
 def test_pairs_from_a_table(run, many):

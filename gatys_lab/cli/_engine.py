@@ -10,7 +10,7 @@ import click
 
 from gatys_lab import catalog
 from gatys_lab.cli._options import say_divided
-from gatys_lab.cli._progress import Bar, duration, gigabytes
+from gatys_lab.cli._progress import Bar, became, duration, gigabytes
 from gatys_lab.cli._types import FILE, OUTPUT, Layers, Loss, Number
 from gatys_lab.config import DEFAULTS, STYLE_LAYERS
 from gatys_lab.specs import layers_text
@@ -195,6 +195,7 @@ def deliver(
     """
     from gatys_lab.images import write
     from gatys_lab.manifest import noted, write_manifest
+    from gatys_lab.types import UNFINISHED
 
     kept = () if checkpoint is None else (checkpoint,)
     if quiet:
@@ -214,6 +215,7 @@ def deliver(
         if hasattr(callback, "end"):
             callback.end(result.image)
     if not quiet:
-        what = f"{result.image.width} x {result.image.height} px, loss {result.loss:.4g}, {result.reason}"
-        click.echo(f"{out}  ({what}, {result.evaluations} evaluations, {result.seconds:.1f} s)", err=True)
-    return {"interrupted": 130, "diverged": 1, "memory": 1}.get(result.reason, 0)
+        click.echo(f"{out}  ({became(result)}, {result.evaluations} evaluations, {result.seconds:.1f} s)", err=True)
+    if result.reason == "interrupted":
+        return 130
+    return 1 if result.reason in UNFINISHED else 0

@@ -98,6 +98,11 @@ class Whole:
             click.echo(f"{number + 1}/{self._count}  {text}{rest}", err=True)
 
 
+def became(result: Any) -> str:
+    """What became of a run: size, loss, why it ended."""
+    return f"{result.image.width} x {result.image.height} px, loss {result.loss:.4g}, {result.reason}"
+
+
 def duration(seconds: float) -> str:
     """For a person: 8 s, 12 min, 3.5 h."""
     if seconds < 90:

@@ -9,7 +9,7 @@ import click
 
 from gatys_lab.cli._config import Configured, config_options, dumped, filled, settle
 from gatys_lab.cli._engine import hear, said
-from gatys_lab.cli._progress import Whole
+from gatys_lab.cli._progress import Whole, became
 from gatys_lab.cli._types import FILE
 from gatys_lab.cli.stylize import command as stylize
 from gatys_lab.config import OF_MANY, Config
@@ -108,8 +108,7 @@ def _told(done: Any) -> str:
     result = done.result
     if result is None:
         return f"{done.pair.out}: not painted"
-    what = f"{result.image.width} x {result.image.height} px, loss {result.loss:.4g}, {result.reason}"
-    return f"{done.pair.out}  ({what}, {result.seconds:.1f} s)"
+    return f"{done.pair.out}  ({became(result)}, {result.seconds:.1f} s)"
 
 
 def _others(count: int) -> str:
