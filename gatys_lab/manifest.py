@@ -31,15 +31,7 @@ LARGEST = 10_000_000  # bytes of a manifest: one of several styles has some thou
 SAME = ("options", "content", "styles", "init", "weights", "network")  # in two manifests of one job
 OF_A_STYLE = ("picture", "content_mask", "style_mask")
 ELSEWHERE = ("weights", "max-pixels", "device", "precision", "threads", "tile")  # options that replay learns otherwise
-
-RESOLVED = (
-    "device",
-    "precision",
-    "threads",
-    "weights",
-    "max_pixels",
-    "tile",
-)  # facts tell what became of it
+RESOLVED = tuple(KEYS[key] for key in ELSEWHERE)  # the same by field of Config: facts tell what became of them
 
 
 def facts_of(job: "Job") -> dict[str, Any]:
@@ -57,10 +49,8 @@ def facts_of(job: "Job") -> dict[str, Any]:
         "start": None if job.start is None else digests.picture_digest(Picture(job.start)),
         "tileable": job.around is not None,
         "network weights": network_digest(job.network),
+        **chosen(job),
         "device": str(job.device),
-        "precision": job.precision,
-        "threads": torch.get_num_threads(),
-        "tile": "off" if job.tile_px is None else str(job.tile_px),
         "version": versions(),
     }
 
@@ -172,9 +162,7 @@ def _is_manifest(path: Path) -> bool:
 def chosen(job: "Job") -> dict[str, Any]:
     """What was resolved when it ran."""
     return {
-        "device": devices.describe(job.device).split(" (")[0]
-        if job.device.type == "cpu"
-        else devices.describe(job.device),
+        "device": "cpu" if job.device.type == "cpu" else devices.describe(job.device),
         "precision": job.precision,
         "threads": torch.get_num_threads(),
         "tile": "off" if job.tile_px is None else str(job.tile_px),
