@@ -88,16 +88,18 @@ class Timelapse:
         self, path: str | Path, every: int = 1, finish: Finish = to_pil, *, frames: Frames | None = None
     ) -> None:
         """`frames`: those that are written anyway. Raises ValueError or OSError if the clip could not be written."""
-        self._path, self._folder = Path(path), None if frames is not None else TemporaryDirectory()
+        self._path = Path(path)
+        self._folder: TemporaryDirectory[str] | None = None  # of frames of its own
         if not self._path.suffix:
             raise ValueError(f"'{path}' has no suffix; wanted a clip: {', '.join(clips.ENCODERS)}")
         clips.check_clip_writable(self._path)
-        self._own = frames is None
-        self._frames = Frames(self._folder.name, every, finish) if self._folder is not None else frames
-        assert self._frames is not None
+        if frames is None:
+            self._folder = TemporaryDirectory()
+            frames = Frames(self._folder.name, every, finish)
+        self._frames = frames
 
     def __call__(self, step: Step) -> None:
-        if self._own and self._frames is not None:
+        if self._folder is not None:
             self._frames(step)
 
     def end(self, picture: Pillow.Image) -> None:
@@ -107,7 +109,6 @@ class Timelapse:
             self._folder.cleanup()
 
     def _all(self, last: Pillow.Image) -> Iterator[clips.Frame]:
-        assert self._frames is not None
         sides = [max(2, side - side % 2) for side in (last.height, last.width)]  # as the codecs want them
         files = self._frames.files()
         for i, file in enumerate(files):
