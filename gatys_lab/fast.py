@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from gatys_lab import color
+from gatys_lab import catalog, color, devices
 from gatys_lab.config import DEFAULTS
 from gatys_lab.images import Picture, read, resize, resize_to
 from gatys_lab.masks import fit_mask, grow, read_mask
@@ -26,6 +27,13 @@ class StyleSource:
     weight: float = 1.0
     content_mask: Tensor | None = None  # (1, 1, H, W)
     style_mask: Tensor | None = None
+
+
+def ready(name: str, device: torch.device, precision: str, /, **options: Any) -> tuple[FeedForward, str]:
+    """A model by name, with the options of its `build`, on a device; and the precision that it is in (of auto)."""
+    model = catalog.load("models", name, **options).to(device)
+    resolved = devices.precision(precision, model.encoder, model.layers)
+    return model.to(devices.PRECISIONS[resolved]), resolved
 
 
 @dataclass(frozen=True)

@@ -220,6 +220,7 @@ def test_the_command(clip, painting, tmp_path, capsys, model):
         "unknown model": (["--model", "magic"], 2, "no model 'magic'; there are adaattn, adain, inverse, engine"),
         "alpha of the engine": (["--model", "engine", "--alpha", "0.5"], 2, "--alpha is a feed-forward model's"),
         "loss of a model": (["--style-loss", "bn"], 2, "--style-loss is the engine's, not for --model adain"),
+        "no weight": (["--steady", "nan"], 2, "nan is no finite number"),
         "unknown suffix": (["-o", "out.avi"], 1, "no format '.avi'"),
         "no time": (["--start", "3", "--end", "2"], 1, "wanted 0 <= start < end"),
     }.values(),

@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from gatys_lab import catalog
-from gatys_lab.cli._engine import POSITIVE
+from gatys_lab.cli._engine import POSITIVE, said
 from gatys_lab.cli._page import Page
 from gatys_lab.cli._progress import Bar
 from gatys_lab.cli._types import FILE, OUTPUT, Parsed
@@ -46,8 +46,7 @@ SHARED = [option for option in stylize.params if option.name in KNOWN]  # what i
 @click.option("--judge", help="The network that scores: lite, vgg16, vgg19.  [default: the one that paints]")
 @click.option("--zoom", type=Parsed("X,Y", parse_point), multiple=True,
               help="What is magnified, up to two points, such as 0.5,0.2.  [default: where the detail is]")  # fmt: skip
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@said
 @click.pass_context
 def command(ctx: click.Context, content: Path, style: Path, out: Path, quiet: bool, debug: bool, **options: Any) -> int:
     """Paint CONTENT in the manner of STYLE in several ways, under the same conditions; a sheet, a page and a table.

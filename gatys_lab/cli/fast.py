@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from gatys_lab.cli._engine import said
 from gatys_lab.cli._options import COLOURS, one_each, say_divided, styles_given
 from gatys_lab.cli._page import Page
 from gatys_lab.cli._types import FILE, Model, Number, Region, WeightedFile
@@ -42,8 +43,7 @@ PLACE = click.Path(exists=True, readable=True, path_type=Path, allow_dash=True)
 @click.option("--threads", type=click.IntRange(min=1), help="Processor threads.  [default: all cores]")
 @click.option("--max-pixels", type=click.IntRange(min=1), default=DEFAULTS.max_pixels, show_default=True,
               help="Refuse larger pictures.")  # fmt: skip
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@said
 def command(content: Path, style: Path | None, out: Path, quiet: bool, debug: bool, **options: Any) -> int:
     """Paint CONTENT, a photograph or a folder of them, in the manner of the picture or style file STYLE.
 
@@ -127,15 +127,14 @@ def _paint(painter: Any, source: Path, target: Path, max_pixels: int) -> None:
 
 def _painter(content: Path, given: list[tuple[Path, float]], **options: Any) -> Any:
 
-    from gatys_lab import catalog, devices
-    from gatys_lab.fast import Painter
+    from gatys_lab import devices
+    from gatys_lab.fast import Painter, ready
 
     if options["threads"] is not None:
         devices.use_threads(options["threads"])
     device, (name, own) = devices.choose(options["device"]), options["model"]
-    model = catalog.load("models", name, weights=options["weights"], encoder=options["encoder"], **own).to(device)
-    precision = devices.precision(options["precision"], model.encoder, model.layers)
-    model = model.to(devices.PRECISIONS[precision])
+    files = {key: options[key] for key in ("weights", "encoder")}
+    model, _ = ready(name, device, options["precision"], **files, **own)
     return Painter(
         model, _sources(content, given, model, **options),
         options["alpha"], options["colour"], options["size_px"], options["style_px"], device,

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from gatys_lab.cli._engine import POSITIVE, WEIGHT
 from gatys_lab.cli._types import FILE
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -30,7 +31,7 @@ def command() -> None:
               help="May be changed when a run is resumed.")  # fmt: skip
 @click.option("--crop", "size_px", type=click.IntRange(min=32), default=128, show_default=True,
               help="Side of the crops that are learnt from.")  # fmt: skip
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), default=1e-3, show_default=True)
+@click.option("--rate", type=POSITIVE, default=1e-3, show_default=True)
 @click.option("--start", type=FILE, help="Go on from a network that this command made; it may be narrower.")
 @click.option("--seed", type=COUNT, default=0, show_default=True)
 @click.option("--hold-out-photos", type=COUNT, default=0, help="Leave out the last so many by name, for `measure`.")
@@ -122,8 +123,8 @@ def _model(*, steps: int, batch: int, rate: float, decay: float) -> Callable[[An
                      help="May be changed when a run is resumed."),
         click.option("--batch", type=click.IntRange(min=1), default=batch, show_default=True,
                      help="Pairs in a step, of all processes together."),
-        click.option("--rate", type=click.FloatRange(min=0, min_open=True), default=rate, show_default=True),
-        click.option("--decay", type=click.FloatRange(min=0), default=decay, show_default=True,
+        click.option("--rate", type=POSITIVE, default=rate, show_default=True),
+        click.option("--decay", type=WEIGHT, default=decay, show_default=True,
                      help="The rate is divided by 1 + decay * step."),
     ]  # fmt: skip
 
@@ -154,7 +155,6 @@ SHARED = [
     click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu."),
     click.option("--threads", type=click.IntRange(min=1), help="Processor threads.  [default: all cores]"),
 ]  # fmt: skip
-WEIGHT = click.FloatRange(min=0)
 
 
 @_model(steps=160_000, batch=8, rate=1e-4, decay=5e-5)

@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from gatys_lab import catalog
+from gatys_lab.cli._engine import POSITIVE, WEIGHT, said
 from gatys_lab.cli._page import Page
-from gatys_lab.cli._types import FILE, Loss, Model
+from gatys_lab.cli._types import FILE, Loss, Model, Number
 from gatys_lab.config import DEFAULTS
 
 ENGINE = "engine"
@@ -27,18 +28,18 @@ MODEL_ONLY = ("alpha", "colour", "weights", "encoder")
 @click.option("--model", type=Model(), default="adain", show_default=True,
               help=f"adain, adaattn, inverse; or {ENGINE}: each frame from the last.")  # fmt: skip
 @click.option("--size", "size_px", type=click.IntRange(min=2), help="Longest side.  [default: the clip's own]")
-@click.option("--start", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Seconds.")
-@click.option("--end", type=click.FloatRange(min=0, min_open=True), help="Seconds.  [default: the clip's end]")
-@click.option("--fps", type=click.FloatRange(min=0, min_open=True), help="Frames a second.  [default: the clip's own]")
-@click.option("--alpha", type=click.FloatRange(0, 1), help="Strength of a model: 0 is the clip, 1 the style.")
+@click.option("--start", type=WEIGHT, default=0.0, show_default=True, help="Seconds.")
+@click.option("--end", type=POSITIVE, help="Seconds.  [default: the clip's end]")
+@click.option("--fps", type=POSITIVE, help="Frames a second.  [default: the clip's own]")
+@click.option("--alpha", type=Number(0, 1), help="Strength of a model: 0 is the clip, 1 the style.")
 @click.option("--colour", type=click.Choice(["linear", "histogram", "luma"]), help="Keep the clip's colours (models).")
 @click.option("--weights", type=click.Path(exists=True, path_type=Path), help="Weights of the model.")
 @click.option("--encoder", help="The model's encoder: lite, vgg19, or a file of VGG-19's weights.")
 @click.option("--style-loss", type=Loss(), multiple=True, help="Of the engine: as in stylize.")
-@click.option("--balance", type=click.FloatRange(min=0), help="Of the engine: style over content.")
+@click.option("--balance", type=WEIGHT, help="Of the engine: style over content.")
 @click.option("--evaluations", type=click.IntRange(min=2),
               help=f"Of the engine: for a scene's first frame, a size.  [default: {DEFAULTS.evaluations}]")  # fmt: skip
-@click.option("--steady", type=click.FloatRange(min=0),
+@click.option("--steady", type=WEIGHT,
               help="How much the last painting counts, moved along the flow; 0: not at all.  "
                    f"[default: 2; of the {ENGINE}: 5]")  # fmt: skip
 @click.option("--optimizer", help="Of the engine: " + ", ".join(catalog.names("optimizers")))
@@ -49,8 +50,7 @@ MODEL_ONLY = ("alpha", "colour", "weights", "encoder")
 @click.option("--precision", default=DEFAULTS.precision, show_default=True,
               help="fp32, bf16, or auto: the faster, measured once.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), help="Processor threads.  [default: all cores]")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@said
 def command(clip: Path, style: Path, out: Path, report: Path | None, quiet: bool, debug: bool, **options: Any) -> int:
     """Paint the video CLIP in the manner of the picture STYLE, its sound kept.
 
@@ -106,7 +106,7 @@ def _manner(name: str, own: dict[str, Any], style: Path, given: dict[str, Any]) 
 
     from gatys_lab import devices, video
     from gatys_lab.digests import file_digest
-    from gatys_lab.fast import Painter, source
+    from gatys_lab.fast import Painter, ready, source
     from gatys_lab.images import read
     from gatys_lab.models._base import fingerprint
 
@@ -119,9 +119,7 @@ def _manner(name: str, own: dict[str, Any], style: Path, given: dict[str, Any]) 
         return video.Following(read(style), given, **steady), key
     device = devices.choose(given["device"])
     built = {"weights": given.get("weights"), "encoder": given.get("encoder"), **own}
-    model = catalog.load("models", name, **built).to(device)
-    precision = devices.precision(given["precision"], model.encoder, model.layers)
-    model = model.to(devices.PRECISIONS[precision])
+    model, precision = ready(name, device, given["precision"], **built)
     painter = Painter(model, [source(style, model)], given.get("alpha", 1.0), given.get("colour"), device=device)
     key += precision
     return video.OneByOne(painter, **steady), key + fingerprint(model)
