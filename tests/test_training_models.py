@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from gatys_lab import catalog, cli
-from gatys_lab.models import adaattn, adain, inverse
+from gatys_lab.models import _files, adaattn, adain, inverse
 from gatys_lab.models._base import Shares
 from gatys_lab.models._files import save
 from gatys_lab.networks import lite
@@ -121,6 +121,32 @@ def test_an_interrupted_run_resumed_is_the_uninterrupted_one(folder, tmp_path, o
     feedforward.train(*arguments, settings=settings)
     whole, half = (load_file(tmp_path / f"{name}.safetensors") for name in ("whole", "half"))
     assert all(torch.equal(whole[k], half[k]) for k in whole)
+
+
+def test_a_run_may_start_from_a_trained_model_of_another_form(folder, tmp_path):
+    data, first, second = Data(folder, folder, (2, 2)), tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    feedforward.train("adaattn", first, data, settings=replace(QUICK, steps=1, rate=0.1))
+    video = {"options": {"form": "cosine"}, "losses": {"similarity_weight": 100.0}}
+    still = replace(QUICK, steps=1, rate=1e-12)  # a step that changes nothing: what is left is what it began with
+    feedforward.train("adaattn", second, data, settings=still, start=first, **video)
+    begun, left = load_file(first), load_file(second)
+    assert all(torch.equal(begun[k], left[k]) for k in begun)
+    assert catalog.load("models", "adaattn", weights=second).form == "cosine"
+    assert "start | first.safetensors, " in second.with_suffix(".md").read_text()
+    with pytest.raises(ValueError, match="made with other start"):
+        feedforward.train("adaattn", second, data, settings=still, **video)
+
+
+def test_a_start_that_does_not_fit_is_refused(folder, tmp_path):
+    data = Data(folder, folder, (2, 2))
+    feedforward.train("adain", tmp_path / "adain.safetensors", data, settings=replace(QUICK, steps=1))
+    with pytest.raises(ValueError, match="holds adain, wanted weights of inverse"):
+        feedforward.train(
+            "inverse", tmp_path / "x.safetensors", data, settings=QUICK, start=tmp_path / "adain.safetensors"
+        )
+    with pytest.raises(ValueError, match="does not fit"):
+        sanet = {"options": {"form": "sanet"}, "start": _files.weights("adaattn", None)}
+        feedforward.train("adaattn", tmp_path / "x.safetensors", data, settings=QUICK, **sanet)
 
 
 def test_what_is_left_beside_the_weights(folder, tmp_path):

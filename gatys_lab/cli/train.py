@@ -129,7 +129,7 @@ def _model(*, steps: int, batch: int, rate: float, decay: float) -> Callable[[An
     ]  # fmt: skip
 
     def decorate(function: Any) -> click.Command:
-        for option in reversed([*SHARED[:4], *schedule, *SHARED[4:]]):
+        for option in reversed([*SHARED[:5], *schedule, *SHARED[5:]]):
             function = option(function)
         return command.command()(function)
 
@@ -142,6 +142,7 @@ SHARED = [
     click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
                  help="A .safetensors file; a log, a sheet of pictures and a card are left beside it."),
     click.option("--encoder", default="lite", show_default=True, help="lite, vgg19, or a file of VGG-19's weights."),
+    click.option("--start", type=FILE, help="Go on from a trained model's weights: a .safetensors file."),
     click.option("--crop", "size_px", type=click.IntRange(min=32), default=256, show_default=True),
     click.option("--optimizer", type=click.Choice(["adam", "muon"]), default="adam", show_default=True,
                  help="adam is the papers'; muon learns faster, with a larger --rate."),
@@ -227,7 +228,7 @@ def _train(name: str, options: dict[str, Any], losses: dict[str, Any], **shared:
     from gatys_lab.training._fit import Settings
     from gatys_lab.training.feedforward import Data, train
 
-    out, encoder, device, threads = (shared.pop(key) for key in ("out", "encoder", "device", "threads"))
+    out, encoder, start, device, threads = (shared.pop(key) for key in ("out", "encoder", "start", "device", "threads"))
     hold_out = shared.pop("hold_out_photos"), shared.pop("hold_out_paintings")
     data, settings = Data(shared.pop("photos"), shared.pop("paintings"), hold_out), Settings(**shared)
     if threads is not None:
@@ -245,8 +246,8 @@ def _train(name: str, options: dict[str, Any], losses: dict[str, Any], **shared:
             bar.update(progress.step - bar.pos, ", ".join(f"{k} {v:.4g}" for k, v in progress.losses.items()))
 
         corrupt = train(
-            name, out, data, settings=settings, encoder=encoder, options=options, losses=losses, device=place,
-            command=made, report=report,
+            name, out, data, settings=settings, encoder=encoder, options=options, losses=losses, start=start,
+            device=place, command=made, report=report,
         )  # fmt: skip
     if torch.distributed.is_initialized():
         torch.distributed.barrier()  # a process that leaves while another is still talking aborts it

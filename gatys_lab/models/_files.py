@@ -127,21 +127,41 @@ def load(path: Path, name: str, network: VGG | None, create: Callable[..., Model
     """
     if path.name.startswith("latest_net_"):
         raise ValueError(f"'{path}' is one of three files of a published AdaAttN; name their folder")
-    tensors, said = read(path)
-    if said.get("model") != name:
-        came = said.get("model") or f"a style of {said.get('style_of')}"
-        raise ValueError(f"'{path}' holds {came}, wanted weights of {name}")
-    made_with, digits, options = (_said(said, name, path) for name in ("encoder", "fingerprint", "options"))
+    tensors, said = _weights_of(path, name)
+    made_with, options = _said(said, "encoder", path), _said(said, "options", path)
     network = network or catalog.load("networks", made_with)
-    if fingerprint(network) != digits:
-        made = f"{made_with} ({digits})"
-        raise ValueError(f"'{path}' was made for the encoder {made}, not {network.source} ({fingerprint(network)})")
+    _check_encoder(said, network, path)
     try:
         model = create(network, **options)
     except (TypeError, AttributeError) as error:
         raise ValueError(f"'{path}' says options that {name} does not have ({error}); get the file again") from None
     _load_into(model, tensors, path)
     return model.eval().requires_grad_(False)
+
+
+def start(model: FeedForward, path: Path) -> None:
+    """Give a model the weights of a trained one whose layers are the same, whatever else it was made with.
+
+    Raises ValueError if the file is another model's, or was made with another encoder.
+    """
+    tensors, said = _weights_of(path, model.name)
+    _check_encoder(said, model.encoder, path)
+    _load_into(model, tensors, path)
+
+
+def _weights_of(path: Path, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    tensors, said = read(path)
+    if said.get("model") != name:
+        came = said.get("model") or f"a style of {said.get('style_of')}"
+        raise ValueError(f"'{path}' holds {came}, wanted weights of {name}")
+    return tensors, said
+
+
+def _check_encoder(said: Mapping[str, Any], network: VGG, path: Path) -> None:
+    made_with, digits = _said(said, "encoder", path), _said(said, "fingerprint", path)
+    if fingerprint(network) != digits:
+        made = f"{made_with} ({digits})"
+        raise ValueError(f"'{path}' was made for the encoder {made}, not {network.source} ({fingerprint(network)})")
 
 
 def load_model(name: str | Path) -> FeedForward:

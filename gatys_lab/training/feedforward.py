@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gatys_lab.digests import file_digest
 from gatys_lab.files import check_target, write_whole
 from gatys_lab.images import write
 from gatys_lab.models import _files
@@ -66,19 +67,24 @@ def train(
     encoder: str | Path = "lite",
     options: Mapping[str, Any] | None = None,
     losses: Mapping[str, Any] | None = None,
+    start: Path | None = None,
     device: torch.device | None = None,
     command: str = "",
     report: Callable[[_loop.Progress], None] = lambda progress: None,
 ) -> Sequence[Path]:
     """Train the model `name` of models/; `options` are those of its `create`, `losses` those of its recipe's `build`.
 
+    `start` is a file of weights to go on from: the same model with the same layers, whatever it was trained for.
     `command` is what the card says that it was made by. Returns the files that could not be read. Raises ValueError or
     OSError of one line.
     """
     check_target(out, ".safetensors")
     options, losses = dict(options or {}), dict(losses or {})
     contents, styles = (Crops(files, settings.size_px) for files in data.files)
-    run = Training(_recipe(name, encoder, options, losses, settings.seed, device), contents, styles, settings)
+    recipe = _recipe(name, encoder, options, losses, settings.seed, device)
+    if start is not None:
+        _files.start(recipe.model, start)
+    run = Training(recipe, contents, styles, settings)
     pictures = [Crops(files, settings.size_px).draw(SHOWN, settings.seed, 10**8) for files in data.held]
     network = run.recipe.model.encoder
     facts = {
@@ -86,6 +92,7 @@ def train(
         "encoder": f"{network.source}, fingerprint {fingerprint(network)}",
         "options": ", ".join(f"{k} {v}" for k, v in {**options, **losses}.items()),
         "data": data.digest(),
+        "start": "untrained" if start is None else f"{start.name}, {file_digest(start)[:12]}",
     }
     log = _Log(out.with_suffix(".csv"))
 
