@@ -108,8 +108,7 @@ def pictures_of(content: Path, styles: Sequence[Style], known: Callable[[Any], A
     return {
         "content": known(content),
         "styles": [
-            {"weight": style.weight, "scale": style.scale, **{name: known(getattr(style, name)) for name in OF_A_STYLE}}
-            for style in styles
+            {**_numbers(style), **{name: known(getattr(style, name)) for name in OF_A_STYLE}} for style in styles
         ],
     }
 
@@ -237,13 +236,17 @@ def losses(given: Any) -> Any:
     return [plain(loss) for loss in given] if isinstance(given, Sequence) else plain(given)
 
 
+def _numbers(style: Style) -> dict[str, Any]:
+    """What a style says besides its pictures."""
+    own = None if style.loss is None else losses(style.loss)
+    return {"weight": style.weight, "scale": style.scale, "loss": own}
+
+
 def _style_facts(style: Any) -> dict[str, Any]:
     masks = {"content_mask": style.content_mask, "style_mask": style.style_mask}
     return {
         "picture": digests.picture_digest(style.picture),
-        "weight": style.weight,
-        "scale": style.scale,
-        "loss": None if style.loss is None else losses(style.loss),
+        **_numbers(style),
         **{name: None if mask is None else digests.picture_digest(Picture(mask)) for name, mask in masks.items()},
     }
 

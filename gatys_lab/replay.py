@@ -58,7 +58,7 @@ def prepare_replay(
         recorded = recorded if more is None else _continued(recorded, Path(picture), more)
         options = _options(recorded, picture)
         photo = find(recorded["content"])
-        looks = tuple(_style(one, find) for one in recorded["styles"])
+        looks = tuple(_style(one, find, picture) for one in recorded["styles"])
         for option in ("init", "weights"):
             if recorded[option] is not None:
                 options[option] = str(find(recorded[option]))
@@ -121,13 +121,9 @@ def _options(recorded: Mapping[str, Any], picture: str | Path) -> dict[str, Any]
     """As `prepare` takes them, with what was chosen in the place of auto."""
     given = {key: value for key, value in dict(recorded["options"]).items() if key not in manifest.ELSEWHERE}
     options = options_of(given, picture)
-    for room, name in (
-        *(("losses", spec.name) for spec in options["style_loss"]),
-        ("optimizers", parse_name(options["optimizer"])[0]),
-        ("networks", options["network"]),
-    ):
-        if name not in catalog.names(room):
-            raise ValueError(f"'{picture}' was made with '{name}', no part of gatys_lab; replay runs no other code")
+    _check_ours("losses", [spec.name for spec in options["style_loss"]], picture)
+    _check_ours("optimizers", [parse_name(options["optimizer"])[0]], picture)
+    _check_ours("networks", [options["network"]], picture)
     if recorded["init"] is None and options["init"] not in (*STARTS, *catalog.names("models")):
         raise ValueError(f"'{picture}' was begun from '{options['init']}', of which no hash was recorded")
     device, precision, threads = (recorded["chosen"][name] for name in ("device", "precision", "threads"))
@@ -141,10 +137,19 @@ def _options(recorded: Mapping[str, Any], picture: str | Path) -> dict[str, Any]
     return options
 
 
-def _style(one: Mapping[str, Any], find: _Finder) -> Style:
+def _check_ours(room: str, names: Sequence[str], picture: str | Path) -> None:
+    for name in names:
+        if name not in catalog.names(room):
+            raise ValueError(f"'{picture}' was made with '{name}', no part of gatys_lab; replay runs no other code")
+
+
+def _style(one: Mapping[str, Any], find: _Finder, picture: str | Path) -> Style:
     files: dict[str, Any] = {name: find(one[name]) for name in manifest.OF_A_STYLE}
-    scale = one["scale"]
-    return Style(weight=float(one["weight"]), scale=None if scale is None else float(scale), **files)
+    scale, own = one["scale"], one.get("loss")  # older pictures had no losses of one style
+    if own is not None:
+        own = options_of({"style-loss": own}, picture)["style_loss"]
+        _check_ours("losses", [spec.name for spec in own], picture)
+    return Style(weight=float(one["weight"]), scale=None if scale is None else float(scale), loss=own, **files)
 
 
 def _differences(recorded: Mapping[str, Any], job: Job) -> list[str]:

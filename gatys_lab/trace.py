@@ -1,11 +1,15 @@
 """The curve of a run: one row an evaluation, over all sizes."""
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
+from gatys_lab import plots
+from gatys_lab.engine import FENCE
 from gatys_lab.types import Step
 
 
@@ -44,3 +48,32 @@ class Trace:
             parts = {name: float(part) for name, part in step.parts.items()}
             self.rows.append(Row(len(self.rows) + 1, step.size_px, seconds, float(step.loss), parts))
         self._pending.clear()
+
+
+def by_loss(parts: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    """Parts over time, the layers of a loss added up; without the fence, which is next to nothing."""
+    groups: dict[str, list[float]] = {}
+    for name, values in parts.items():
+        if name != FENCE:
+            group = name.split(" ")[0]
+            groups[group] = [a + b for a, b in zip(groups.get(group, [0.0] * len(values)), values, strict=True)]
+    return groups
+
+
+def draw(rows: Sequence[Row], path: str | Path) -> None:
+    """The curves of a run over its evaluations, as plots.draw: its total, and its losses, from size to size."""
+    names = dict.fromkeys(name for row in rows for name in row.parts)  # a size may have other parts than the next
+    parts = by_loss({name: [row.parts.get(name, math.nan) for row in rows] for name in names})
+    steps = [row.evaluation for row in rows]
+    curves = {"total": [row.total for row in rows], **parts}
+    sizes: dict[int, float] = {}
+    for row in rows:
+        sizes.setdefault(row.size_px, row.evaluation)
+    plots.draw(
+        {name: (steps, values) for name, values in curves.items()},
+        path,
+        x="evaluations",
+        y="loss",
+        marks={first: f"{size} px" for size, first in sizes.items()},
+        logarithmic=True,
+    )

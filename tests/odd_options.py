@@ -33,6 +33,8 @@ ENGINE = {
     "--weights": ("{photo}", "/dev/null"),
     "--content-mask": ("{photo}", "/dev/null"),
     "--style-mask": ("{photo}",),
+    "--own-loss": ("bn", "gram+bn:0.5", "gram+", "none"),
+    "--plot": ("{folder}/curves.svg", "{folder}", "{photo}", "/dev/null"),
     "--checkpoint": ("{folder}", "/dev/null", "{photo}", "{folder}/none/x"),
     "--preview": ("1", "0"),
     "--frames-every": ("1", "0"),

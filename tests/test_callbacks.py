@@ -1,13 +1,14 @@
 """What watches a run: previews, frames, clips."""
 
 import re
+import sys
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
 
-from gatys_lab import cli, stylize
+from gatys_lab import cli, stylize, trace
 from gatys_lab.callbacks import Frames, Preview, Timelapse
 from gatys_lab.types import Step
 
@@ -101,6 +102,35 @@ def test_frames_are_in_order_and_those_of_before_stay(photo, painting, tmp_path)
     assert len(list((tmp_path / "frames").iterdir())) == 12
 
 
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_curves_of_the_losses(photo, painting, tmp_path, suffix):
+    pytest.importorskip("matplotlib")
+    plot = tmp_path / f"curves{suffix}"
+    assert run("stylize", photo, painting, "-o", tmp_path / "out.png", *SMALL, "--plot", plot) == 0
+    if suffix == ".png":
+        assert min(Pillow.open(plot).size) > 400
+    elif suffix == ".svg":
+        assert plot.read_text().count('<g id="line2d') > 6  # axes, marks, and a line for each loss
+
+
+def test_the_curves_are_the_trace(photo, painting, tmp_path, monkeypatch):
+    rows = stylize(photo, painting, size_px=80, smallest_px=32, evaluations=4).trace
+    drawn = {}
+    monkeypatch.setattr(trace.plots, "draw", lambda curves, path, **words: drawn.update(curves=curves, **words))
+    trace.draw(rows, tmp_path / "x.png")
+    steps, totals = drawn["curves"]["total"]
+    assert steps == list(range(1, 9)) and totals == [row.total for row in rows]
+    assert set(drawn["curves"]) == {"total", "content", "gram", "tv"} and drawn["marks"] == {1: "40 px", 5: "80 px"}
+    assert drawn["curves"]["gram"][1][0] == pytest.approx(sum(v for k, v in rows[0].parts.items() if "gram" in k))
+
+
+def test_without_matplotlib_it_says_so_before_it_paints(photo, painting, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    words = ["stylize", photo, painting, "-o", tmp_path / "out.png", *SMALL, "--plot", tmp_path / "curves.png"]
+    assert run(*words) == 1 and not (tmp_path / "out.png").exists()
+    assert 'pip install "gatys_lab[plot]"' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
@@ -109,6 +139,8 @@ def test_frames_are_in_order_and_those_of_before_stay(photo, painting, tmp_path)
         (["--preview", "0"], 2, "--preview"),
         (["--timelapse", "{folder}/clip.txt"], 1, "no format '.txt'"),
         (["--timelapse", "{folder}/clip"], 1, "no suffix"),
+        (["--plot", "{folder}/curves.jpg"], 1, "no format '.jpg'; wanted .png, .svg, .pdf"),
+        (["--plot", "{folder}/none/curves.png"], 1, "none"),
         (["--preview", "3", "--preview-file", "{folder}/x.txt"], 1, ".png, .jpg"),
     ],
 )

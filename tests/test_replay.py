@@ -72,6 +72,7 @@ def test_what_is_recorded(made, photo, painting):
         ("--content-weight", "1", "--style-weight", "1000", "--style-layers", "relu1_1:0.3,relu3_1"),
         ("--init", "noise", "--seed", "7", "--colour", "luma", "--precision", "fp32"),
         ("--init", "{painting}", "--style-scale", "0.9", "--content-mask", "{mask}"),
+        ("--own-loss", "bn:0.5+mmd-poly,degree=3"),
     ],
 )
 def test_the_same_pixels(made, tmp_path, painting, capsys, options):

@@ -1,15 +1,17 @@
 """Several styles in one job: weights, scales and losses of their own, with every style loss."""
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
 
-from gatys_lab import catalog, stylize
+from gatys_lab import catalog, cli, stylize
 from gatys_lab.images import read, resize
 from gatys_lab.job import prepare
 from gatys_lab.losses import bn
 from gatys_lab.models import adain
 from gatys_lab.objective import content, smoothness, style
+from gatys_lab.specs import parse_mixture
 from gatys_lab.styles import Style, divided, gather
 
 QUICK = {"size_px": 64, "evaluations": 4, "smallest_px": 32}
@@ -70,6 +72,21 @@ def test_each_style_has_its_scale_and_its_losses(photo, painting, other):
     wanted = {"mmd-linear of style 1": (0, 6), "BNStatistics of style 2": (1, 0.5), "gram of style 2": (1, 1.5)}
     assert factors == wanted
     assert job.run().reason == "budget"
+
+
+def test_on_the_command_line_the_nth_loss_is_the_nth_styles(photo, painting, other, tmp_path, capsys):
+    command = ["stylize", photo, "-s", painting, "-s", f"{other}:0.5", "-o", tmp_path / "out.png", "--quiet",
+               "--size", 64, "--evaluations", 4, "--smallest", 32]  # fmt: skip
+    words = [str(word) for word in (*command, "--own-loss", "gram", "--own-loss", "bn:0.5+mmd-gaussian")]
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(words)
+    own = [Style(painting, loss="gram"), Style(other, 0.5, loss=parse_mixture("bn:0.5+mmd-gaussian"))]
+    wanted, plain = (stylize(photo, styles, **QUICK).image for styles in (own, [painting, Style(other, 0.5)]))
+    assert np.array_equal(Pillow.open(tmp_path / "out.png"), wanted)
+    assert not np.array_equal(wanted, plain)
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(words[:-2])
+    assert "1 times --own-loss for 2 styles: give one each, or none" in capsys.readouterr().err
 
 
 def test_a_model_begins_with_all_styles(photo, painting, other):

@@ -11,13 +11,14 @@ import click
 from gatys_lab import catalog
 from gatys_lab.cli._options import say_divided
 from gatys_lab.cli._progress import Bar, became, duration, gigabytes
-from gatys_lab.cli._types import FILE, OUTPUT, Layers, Loss, Number
+from gatys_lab.cli._types import FILE, OUTPUT, Layers, Loss, Mixture, Number
 from gatys_lab.config import DEFAULTS, STYLE_LAYERS
 from gatys_lab.specs import layers_text
 
 POSITIVE = Number(min=0, min_open=True)
 WEIGHT = Number(min=0)
 PICTURES = 60  # of how a picture came about
+WATCHING = ("preview", "preview_file", "frames", "timelapse", "frames_every", "plot")  # the options of `watched`
 
 
 def together(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -35,6 +36,8 @@ measured = together(
     click.option("--style-loss", type=Loss(), multiple=True, default=(DEFAULTS.style_loss,), show_default=True,
                  help="What style is measured by; several make a mixture. NAME is one of "
                       f"{', '.join(catalog.names('losses'))}, or your own .py file with a build()."),
+    click.option("--own-loss", type=Mixture(), multiple=True,
+                 help="What the n-th style is measured by instead, once a style; gram+bn:0.5 is a mixture."),
     click.option("--style-layers", type=Layers(),
                  help="Where it is measured.  "
                       f"[default: {layers_text(STYLE_LAYERS)}; of style-swap and mrf: their own]"),
@@ -92,6 +95,7 @@ watched = together(
     click.option("--timelapse", type=OUTPUT, help="The same as a clip: .gif, .webp, .mp4, ..."),
     click.option("--frames-every", type=click.IntRange(min=1), metavar="N",
                  help="Evaluations between two of them.  [default: sixty pictures in all]"),
+    click.option("--plot", type=OUTPUT, help="Curves of the losses: .png, .svg or .pdf; needs the extra [plot]."),
 )  # fmt: skip
 
 said = together(
@@ -156,8 +160,11 @@ def checkpoint_of(options: dict[str, Any]) -> Any:
 def watchers(job: Any, out: Path, options: dict[str, Any], go_on: bool) -> list[Any]:
     """The callbacks that were asked for. `go_on`: there may be frames already, of the same run."""
     from gatys_lab.callbacks import Frames, Preview, Timelapse
+    from gatys_lab.plots import check_plot_writable
 
     found: list[Any] = []
+    if options["plot"] is not None:
+        check_plot_writable(options["plot"])
     if options["preview"] is not None:
         found.append(Preview(options["preview_file"] or out, options["preview"], job.picture_of))
     every = options["frames_every"] or -(-len(job.sizes) * job.config.evaluations // PICTURES)
@@ -172,7 +179,7 @@ def watchers(job: Any, out: Path, options: dict[str, Any], go_on: bool) -> list[
 
 def watching(options: dict[str, Any]) -> dict[str, Any]:
     """The options of `watched`, taken out. Raises UsageError for those that mean nothing alone."""
-    found = {name: options.pop(name) for name in ("preview", "preview_file", "frames", "timelapse", "frames_every")}
+    found = {name: options.pop(name) for name in WATCHING}
     if found["preview_file"] is not None and found["preview"] is None:
         raise click.UsageError("--preview-file needs --preview N: say how often")
     if found["frames_every"] is not None and found["frames"] is None and found["timelapse"] is None:
@@ -188,13 +195,15 @@ def deliver(
     checkpoint: Any = None,
     record: Callable[[Any], dict[str, Any]] | None = None,
     callbacks: Sequence[Any] = (),
+    plot: Path | None = None,
 ) -> int:
     """Run a job, write its picture, and what `record` makes of the result, say so; the exit status.
 
-    Callbacks that have an `end` are told the picture.
+    Callbacks that have an `end` are told the picture. `plot`: where the curves of its losses are drawn.
     """
     from gatys_lab.images import write
     from gatys_lab.manifest import noted, write_manifest
+    from gatys_lab.trace import draw
     from gatys_lab.types import UNFINISHED
 
     kept = () if checkpoint is None else (checkpoint,)
@@ -214,6 +223,8 @@ def deliver(
     for callback in callbacks:
         if hasattr(callback, "end"):
             callback.end(result.image)
+    if plot is not None:
+        draw(result.trace, plot)
     if not quiet:
         click.echo(f"{out}  ({became(result)}, {result.evaluations} evaluations, {result.seconds:.1f} s)", err=True)
     if result.reason == "interrupted":

@@ -10,7 +10,7 @@ import click
 PAGE = {
     "The picture": "out name redo more size tileable region init tv tv-kind start end fps",
     "Presets": "preset config dump-config",
-    "Style": "style strength balance alpha model style-loss style-layers style-scale style-size style-mask "
+    "Style": "style strength balance alpha model style-loss own-loss style-layers style-scale style-size style-mask "
     "style-weight",
     "Content": "content pairs layers content-layers content-weight content-mask",
     "Colour": "colour",
@@ -19,7 +19,7 @@ PAGE = {
     "Network and machine": "network encoder weights pooling padding preprocessing device precision tile "
     "threads max-pixels",
     "Runs you can trust": "plan checkpoint checkpoint-every resume no-manifest",
-    "Watching": "preview preview-file frames timelapse frames-every report",
+    "Watching": "preview preview-file frames timelapse frames-every plot report",
     "Besides": "quiet debug version help",
 }
 SHORT = {

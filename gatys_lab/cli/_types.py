@@ -9,7 +9,7 @@ import click
 
 from gatys_lab import catalog
 from gatys_lab.config import STARTS
-from gatys_lab.specs import LossSpec, parse_layers, parse_loss, parse_name, parse_weighted
+from gatys_lab.specs import LossSpec, parse_layers, parse_loss, parse_mixture, parse_name, parse_weighted
 
 FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 OUTPUT = click.Path(dir_okay=False, path_type=Path)
@@ -120,3 +120,10 @@ class Parsed(click.ParamType):
             return self._parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Mixture(Parsed):
+    """A style loss, or several joined by +."""
+
+    def __init__(self) -> None:
+        super().__init__("NAME[:WEIGHT][,key=value...][+...]", parse_mixture)

@@ -6,12 +6,13 @@ from typing import Any
 import click
 
 from gatys_lab.cli._config import Configured, config_options
-from gatys_lab.cli._engine import said
+from gatys_lab.cli._engine import WATCHING, said
 from gatys_lab.cli.stylize import command as stylize
 from gatys_lab.config import Config
 
-KNOWN = {field.name for field in fields(Config)} | {"content", "style", "styles", "content_mask", "style_mask"}
-OTHERS = ("checkpoint", "checkpoint_every", "resume", "preview", "preview_file", "frames", "timelapse", "frames_every")
+OF_STYLIZE = {"content", "style", "styles", "content_mask", "style_mask", "own_loss"}
+KNOWN = {field.name for field in fields(Config)} | OF_STYLIZE
+OTHERS = ("checkpoint", "checkpoint_every", "resume", *WATCHING)
 
 
 @click.command(cls=Configured, short_help="Tell how much time and memory stylize would take.")

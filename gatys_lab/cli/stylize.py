@@ -120,7 +120,7 @@ def command(
     job = prepare(content, styles, **(options if checkpoint is None else checkpoint.choices(options)))
     record = None if no_manifest else partial(manifest.record, job, content=content, styles=styles)
     callbacks = watchers(job, out, watch, go_on=checkpoint is not None and checkpoint.resume)
-    return deliver(job, out, quiet, given, checkpoint, record, callbacks)
+    return deliver(job, out, quiet, given, checkpoint, record, callbacks, watch["plot"])
 
 
 def _of_each_style(styles: int, options: dict[str, Any]) -> list[dict[str, Any]]:
@@ -130,6 +130,7 @@ def _of_each_style(styles: int, options: dict[str, Any]) -> list[dict[str, Any]]
         options["style_scale"], scales = scales[0], ()
     own = {
         "scale": one_each("--style-scale", scales, styles),
+        "loss": one_each("--own-loss", options.pop("own_loss"), styles),
         "content_mask": one_each("--content-mask", options.pop("content_mask"), styles),
         "style_mask": one_each("--style-mask", options.pop("style_mask"), styles),
     }

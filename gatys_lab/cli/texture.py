@@ -11,6 +11,8 @@ from gatys_lab.cli._page import Page
 from gatys_lab.cli._types import FILE, OUTPUT, Size, WeightedFile
 from gatys_lab.config import BALANCED_TV, DEFAULTS
 
+OF_EACH = ("style-mask", "own-loss")  # what the n-th style has of its own
+
 
 @click.command(cls=Page, short_help="Make more of a style, of any size, as a tile if wanted.")
 @click.argument("style", type=FILE, required=False)
@@ -39,11 +41,12 @@ def command(style: Path | None, out: Path, quiet: bool, debug: bool, **options: 
     gatys-lab texture bark.jpg -o tile.png --size 512 --tileable
     """
     given = styles_given(style, options.pop("styles"))
-    masks = one_each("--style-mask", options.pop("style_mask"), len(given))
+    masks, losses = (one_each(f"--{name}", options.pop(name.replace("-", "_")), len(given)) for name in OF_EACH)
     from gatys_lab.styles import Style
     from gatys_lab.texture import prepare_texture
 
     begin(out, quiet)
     width, height = options.pop("size")
-    styles = [Style(path, weight, style_mask=mask) for (path, weight), mask in zip(given, masks, strict=True)]
+    each = zip(given, masks, losses, strict=True)
+    styles = [Style(path, weight, style_mask=mask, loss=loss) for (path, weight), mask, loss in each]
     return deliver(prepare_texture(styles, height, width, **options), out, quiet, given)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from gatys_lab.engine import FENCE
+from gatys_lab.plots import COLOURS
+from gatys_lab.trace import by_loss
 
 WIDTH, HEIGHT = 460, 230  # of a chart, in its own px
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 38
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5a5a5a", "#b3a000")  # Okabe & Ito's
 DASHES = ("", "6 3", "2 3", "8 3 2 3")  # a colour comes again with another dash
 
 
@@ -34,13 +34,8 @@ def total_lines(curves: Mapping[str, Mapping[str, Any]], axis: str) -> list[Line
 
 
 def part_lines(curve: Mapping[str, Any], axis: str) -> list[Line]:
-    """A run's total, and its parts: the layers of a loss together, and not the fence, which is next to nothing."""
-    groups: dict[str, list[float]] = {}
-    for name, values in curve["parts"].items():
-        if name == FENCE:
-            continue
-        group = name.split(" ")[0]
-        groups[group] = [a + b for a, b in zip(groups.get(group, [0.0] * len(values)), values, strict=True)]
+    """A run's total, and its losses."""
+    groups = by_loss(curve["parts"])
     return [Line(name, curve[axis], values) for name, values in {"total": curve["total"], **groups}.items()]
 
 
