@@ -48,7 +48,8 @@ def draw(
         dashes = ("-", "--", ":", "-.")[i // len(COLOURS) % 4]  # a colour comes again with other dashes
         axes.plot(along, up, dashes, label=name, color=COLOURS[i % len(COLOURS)], linewidth=1.4)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    if curves:
+        axes.legend(frameon=False, fontsize=8)
     buffer = io.BytesIO()
     figure.savefig(buffer, format=Path(path).suffix.lower()[1:], dpi=DPI)
     write_whole(Path(path), buffer.getbuffer())

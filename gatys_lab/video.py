@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypeVar
 from torch import Tensor
 from torch.nn import functional as F
 
-from gatys_lab import __version__
+from gatys_lab import __version__, plots
 from gatys_lab.clips import Clip, Frame, check_clip_writable
 from gatys_lab.clips import write as write_clip
 from gatys_lab.digests import file_digest, sha256
@@ -34,6 +34,7 @@ from gatys_lab.types import Image
 
 CUT = 0.15  # of the range from black to white: thumbnails of neighbouring frames that differ by more are another scene
 THUMBNAIL_PX = 16
+BY_FRAME = " by frame"  # what is said of every pair, in `steadiness`
 T = TypeVar("T")
 
 
@@ -220,5 +221,13 @@ def steadiness(
         painted = (frame.image for frame in result())
         both = zip(*temporal_errors_of(seen, [painted, itself], distance), strict=True)
         for who, errors in zip(("", " floor"), both, strict=False):  # there is none of a clip that is too short
-            figures |= {f"{name}{who}": sum(errors) / len(errors), f"{name}{who} by frame": list(errors)}
+            figures |= {f"{name}{who}": sum(errors) / len(errors), f"{name}{who}{BY_FRAME}": list(errors)}
     return figures
+
+
+def draw_steadiness(figures: Mapping[str, Any], path: Path) -> None:
+    """The curves of `steadiness` over frames: an error stands at the later of its two."""
+    curves = {name.removesuffix(BY_FRAME): errors for name, errors in figures.items() if name.endswith(BY_FRAME)}
+    frames = 1 + max(map(len, curves.values()), default=0)
+    along = {name: range(frames - len(errors) + 1, frames + 1) for name, errors in curves.items()}
+    plots.draw({name: (along[name], errors) for name, errors in curves.items()}, path, x="frame", y="warp error")

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import pytest
 import torch
+from PIL import Image
 
 from gatys_lab import cli, video
 from gatys_lab.clips import Clip, Frame, write
@@ -207,11 +208,20 @@ def run(capsys, *arguments):
 def test_the_command(clip, painting, tmp_path, capsys, model):
     own = ["--evaluations", 3] if model == "engine" else ["--alpha", 0.7]
     arguments = [clip, painting, "-o", tmp_path / "out.gif", "--model", model, "--end", 0.25, *own]
-    status, said = run(capsys, *arguments, "--report", tmp_path / "steady.json")
+    status, said = run(capsys, *arguments, "--report", tmp_path / "steady.json", "--plot", tmp_path / "steady.png")
     assert status == 0, said
     assert "3 frames, 1 scenes" in said and "warp error: short" in said
     assert len(list(Clip(tmp_path / "out.gif"))) == 3
     assert json.loads((tmp_path / "steady.json").read_text())["short"] > 0
+    assert min(Image.open(tmp_path / "steady.png").size) > 400
+
+
+def test_an_error_stands_at_the_later_of_its_frames(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(video.plots, "draw", lambda curves, path, **words: drawn.update(curves))
+    figures = {"short": 0.2, "short by frame": [0.1, 0.2, 0.3, 0.2], "long": 0.4, "long by frame": [0.3, 0.5]}
+    video.draw_steadiness(figures, tmp_path / "x.png")  # of 5 frames, long: 3 apart
+    assert {name: list(along) for name, (along, _) in drawn.items()} == {"short": [2, 3, 4, 5], "long": [4, 5]}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import click
 from gatys_lab import catalog
 from gatys_lab.cli._engine import POSITIVE, WEIGHT, said
 from gatys_lab.cli._page import Page
-from gatys_lab.cli._types import FILE, Loss, Model, Number
+from gatys_lab.cli._types import FILE, OUTPUT, Loss, Model, Number
 from gatys_lab.config import DEFAULTS
 
 ENGINE = "engine"
@@ -46,6 +46,8 @@ MODEL_ONLY = ("alpha", "colour", "weights", "encoder")
 @click.option("--seed", type=int, help="Of the engine.")
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path),
               help="A JSON file: how steady the result is, frame by frame, beside the clip itself.")  # fmt: skip
+@click.option("--plot", type=OUTPUT,
+              help="The same as curves, frame by frame: .png, .svg or .pdf; needs the extra [plot].")  # fmt: skip
 @click.option("--device", default=DEFAULTS.device, show_default=True, help="auto, cuda, mps or cpu.")
 @click.option("--precision", default=DEFAULTS.precision, show_default=True,
               help="fp32, bf16, or auto: the faster, measured once.")  # fmt: skip
@@ -61,22 +63,26 @@ def command(clip: Path, style: Path, out: Path, report: Path | None, quiet: bool
 
     Started again after an interruption it goes on where it stopped.
     """
-    name, own = options.pop("model")
+    (name, own), plot = options.pop("model"), options.pop("plot")
     _check(name, options)
     from gatys_lab import video
     from gatys_lab.clips import check_clip_writable
     from gatys_lab.devices import keep_freed_memory
     from gatys_lab.files import check_target, write_whole
+    from gatys_lab.plots import check_plot_writable
 
     check_clip_writable(out)
     if report is not None:
         check_target(report, ".json")
+    if plot is not None:
+        check_plot_writable(plot)
     keep_freed_memory()
     cut = {key: options.pop(key) for key in ("start", "end", "fps", "size_px")}
     given = {key: value for key, value in options.items() if value not in (None, ())}
     manner, key = _manner(name, own, style, given)
+    apart = LONG if report is not None or plot is not None else None
     with _Bar(quiet) as bar:
-        outcome = video.paint(clip, out, manner, **cut, key=key, apart=None if report is None else LONG, report=bar)
+        outcome = video.paint(clip, out, manner, **cut, key=key, apart=apart, report=bar)
     if not quiet:
         found = f", {outcome.resumed} of them found finished" if outcome.resumed else ""
         click.echo(f"{out}  ({outcome.frames} frames{found}, {outcome.scenes} scenes, {bar.seconds:.1f} s)", err=True)
@@ -88,6 +94,8 @@ def command(clip: Path, style: Path, out: Path, report: Path | None, quiet: bool
             shown = ("short", "short floor", "long", "long floor")
             told = ", ".join(f"{k} {outcome.figures[k]:.4f}" for k in shown if k in outcome.figures)
             click.echo(f"{report}  (warp error: {told})", err=True)
+    if plot is not None:
+        video.draw_steadiness(outcome.figures, plot)
     return 1 if outcome.lost else 0
 
 
