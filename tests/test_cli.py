@@ -179,7 +179,7 @@ def test_help_is_quick_and_imports_no_torch():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to one process")
 def test_ctrl_c_leaves_the_best_picture(photo, painting, tmp_path):
-    out = tmp_path / "out.png"
+    out, seen = tmp_path / "out.png", tmp_path / "seen.png"
     command = [
         sys.executable,
         "-m",
@@ -195,16 +195,15 @@ def test_ctrl_c_leaves_the_best_picture(photo, painting, tmp_path):
     ]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        [*map(str, command), "--evaluations", "100000"],
+        [*map(str, command), "--evaluations", "100000", "--preview", "5", "--preview-file", str(seen)],
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell has it ignored
     ) as running:
-        for line in running.stderr:
-            if "device" in line:
-                break
-        time.sleep(1.5)
+        while not seen.exists():  # until it paints
+            assert running.poll() is None
+            time.sleep(0.1)
         running.send_signal(signal.SIGINT)
         try:
             _, said = running.communicate(timeout=60)

@@ -11,7 +11,7 @@ import click
 from gatys_lab import catalog
 from gatys_lab.cli._options import say_divided
 from gatys_lab.cli._progress import Bar, became, duration, gigabytes
-from gatys_lab.cli._types import FILE, OUTPUT, Layers, Loss, Mixture, Number
+from gatys_lab.cli._types import FILE, LAYERS, LOSS, MIXTURE, OUTPUT, Number
 from gatys_lab.config import DEFAULTS, STYLE_LAYERS
 from gatys_lab.specs import layers_text
 
@@ -33,12 +33,12 @@ def together(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 measured = together(
-    click.option("--style-loss", type=Loss(), multiple=True, default=(DEFAULTS.style_loss,), show_default=True,
+    click.option("--style-loss", type=LOSS, multiple=True, default=(DEFAULTS.style_loss,), show_default=True,
                  help="What style is measured by; several make a mixture. NAME is one of "
                       f"{', '.join(catalog.names('losses'))}, or your own .py file with a build()."),
-    click.option("--own-loss", type=Mixture(), multiple=True,
+    click.option("--own-loss", type=MIXTURE, multiple=True,
                  help="What the n-th style is measured by instead, once a style; gram+bn:0.5 is a mixture."),
-    click.option("--style-layers", type=Layers(),
+    click.option("--style-layers", type=LAYERS,
                  help="Where it is measured.  "
                       f"[default: {layers_text(STYLE_LAYERS)}; of style-swap and mrf: their own]"),
 )  # fmt: skip

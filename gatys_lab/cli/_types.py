@@ -9,7 +9,7 @@ import click
 
 from gatys_lab import catalog
 from gatys_lab.config import STARTS
-from gatys_lab.specs import LossSpec, parse_layers, parse_loss, parse_mixture, parse_name, parse_weighted
+from gatys_lab.specs import parse_layers, parse_loss, parse_mixture, parse_name, parse_weighted
 
 FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 OUTPUT = click.Path(dir_okay=False, path_type=Path)
@@ -25,16 +25,25 @@ class Number(click.FloatRange):
         return number
 
 
-class Loss(click.ParamType):
-    name = "NAME[:WEIGHT][,key=value...]"
+class Parsed(click.ParamType):
+    """What a function of specs.py makes of a text; from a file of options it comes as that already."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> LossSpec:
-        if isinstance(value, LossSpec):
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name, self._parse = name, parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
             return value
         try:
-            return parse_loss(value)
+            return self._parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+LOSS = Parsed("NAME[:WEIGHT][,KEY=VALUE...]", parse_loss)
+MIXTURE = Parsed("NAME[:WEIGHT][,KEY=VALUE...][+...]", parse_mixture)
+MODEL = Parsed("NAME[,KEY=VALUE...]", parse_name)  # and its options
+LAYERS = Parsed("LAYER[:WEIGHT],...", parse_layers)
 
 
 class WeightedFile(click.ParamType):
@@ -48,18 +57,6 @@ class WeightedFile(click.ParamType):
         except ValueError as error:
             self.fail(str(error), param, ctx)
         return FILE.convert(name, param, ctx), weight
-
-
-class Model(click.ParamType):
-    """A feed-forward model and its options, (name, options)."""
-
-    name = "NAME[,key=value...]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        try:
-            return parse_name(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 class Region(click.ParamType):
@@ -95,35 +92,3 @@ class Start(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         known = (*STARTS, *catalog.names("models"))
         return value if value in known else str(FILE.convert(value, param, ctx))
-
-
-class Layers(click.ParamType):
-    name = "LAYER[:WEIGHT],..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, float]:
-        if isinstance(value, dict):
-            return value
-        try:
-            return parse_layers(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class Parsed(click.ParamType):
-    """What a function of specs.py makes of the text."""
-
-    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
-        self.name, self._parse = name, parse
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        try:
-            return self._parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class Mixture(Parsed):
-    """A style loss, or several joined by +."""
-
-    def __init__(self) -> None:
-        super().__init__("NAME[:WEIGHT][,key=value...][+...]", parse_mixture)

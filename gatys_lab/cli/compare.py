@@ -15,7 +15,7 @@ from gatys_lab import catalog
 from gatys_lab.cli._engine import POSITIVE, said
 from gatys_lab.cli._page import Page
 from gatys_lab.cli._progress import Bar
-from gatys_lab.cli._types import FILE, OUTPUT, Mixture, Parsed
+from gatys_lab.cli._types import FILE, MIXTURE, OUTPUT, Parsed
 from gatys_lab.cli.stylize import command as stylize
 from gatys_lab.config import COMPARED, DEFAULTS, Config
 from gatys_lab.specs import parse_grid, parse_loss, parse_point
@@ -33,7 +33,7 @@ SHARED = [option for option in stylize.params if option.name in KNOWN]  # what i
               help="The contact sheet (.png); beside it .html, .csv, .json and, for the runs, .compare/.")  # fmt: skip
 @click.option("--content", "contents", type=FILE, multiple=True, help="More photographs.")
 @click.option("--style", "styles", type=FILE, multiple=True, help="More paintings.")
-@click.option("--style-loss", "losses", type=Mixture(), multiple=True,
+@click.option("--style-loss", "losses", type=MIXTURE, multiple=True,
               help="Each alone; + makes a mixture, gram+bn:0.5.  "
                    f"[default: {', '.join(COMPARED)}; also: {', '.join(MORE)}]")  # fmt: skip
 @click.option("--model", "models", type=Parsed("NAME[,alpha=...]", parse_loss), multiple=True,

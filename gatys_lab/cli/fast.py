@@ -9,7 +9,7 @@ import click
 from gatys_lab.cli._engine import said
 from gatys_lab.cli._options import COLOURS, one_each, say_divided, styles_given
 from gatys_lab.cli._page import Page
-from gatys_lab.cli._types import FILE, Model, Number, Region, WeightedFile
+from gatys_lab.cli._types import FILE, MODEL, Number, Region, WeightedFile
 from gatys_lab.config import DEFAULTS
 
 PIPE = Path("-")
@@ -23,7 +23,7 @@ PLACE = click.Path(exists=True, readable=True, path_type=Path, allow_dash=True)
               help="The picture to write; a folder, for a folder of contents; - for standard output.")  # fmt: skip
 @click.option("-s", "--style", "styles", type=WeightedFile(), multiple=True,
               help="painting.jpg:0.7 is a style and its weight; instead of STYLE, for several.")  # fmt: skip
-@click.option("--model", type=Model(), default="adain", show_default=True,
+@click.option("--model", type=MODEL, default="adain", show_default=True,
               help="adain, adaattn[,samples=4096] or inverse[,patch=5,stride=2,candidates=512].")  # fmt: skip
 @click.option("--alpha", type=Number(0, 1), default=1.0, show_default=True,
               help="Strength: 0 is the photo, 1 the style.")  # fmt: skip

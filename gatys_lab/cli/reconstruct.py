@@ -7,7 +7,7 @@ import click
 
 from gatys_lab.cli._engine import WEIGHT, begin, deliver, said, seen_through, worked
 from gatys_lab.cli._page import Page
-from gatys_lab.cli._types import FILE, OUTPUT, Layers
+from gatys_lab.cli._types import FILE, LAYERS, OUTPUT
 from gatys_lab.config import DEFAULTS
 from gatys_lab.specs import layers_text
 
@@ -15,7 +15,7 @@ from gatys_lab.specs import layers_text
 @click.command(cls=Page, short_help="Show what a layer of the network knows of a photograph.")
 @click.argument("photo", type=FILE)
 @click.option("-o", "--out", required=True, type=OUTPUT, help="The picture to write: .png, .jpg, .webp or .tif.")
-@click.option("--layers", type=Layers(), default=layers_text(DEFAULTS.content_layers), show_default=True,
+@click.option("--layers", type=LAYERS, default=layers_text(DEFAULTS.content_layers), show_default=True,
               help="The layers that are kept.")  # fmt: skip
 @click.option("--size", "size_px", type=click.IntRange(min=1), default=DEFAULTS.size_px, show_default=True,
               help="Longest side in pixels; never enlarges the photo.")  # fmt: skip

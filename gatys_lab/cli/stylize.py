@@ -27,7 +27,7 @@ from gatys_lab.cli._engine import (
     worked,
 )
 from gatys_lab.cli._options import COLOURS, one_each, styles_given
-from gatys_lab.cli._types import FILE, OUTPUT, Layers, Number, Start, WeightedFile
+from gatys_lab.cli._types import FILE, LAYERS, OUTPUT, Number, Start, WeightedFile
 from gatys_lab.config import BALANCED_TV, DEFAULTS
 from gatys_lab.specs import layers_text
 
@@ -56,7 +56,7 @@ from gatys_lab.specs import layers_text
               help="0 is the photo, 1 the style alone, .5 what --balance says.")  # fmt: skip
 @click.option("--content-weight", type=WEIGHT, help="Raw weight of the content; excludes --balance.")
 @click.option("--style-weight", type=WEIGHT, help="Raw weight of the style; excludes --balance.")
-@click.option("--content-layers", type=Layers(), default=layers_text(DEFAULTS.content_layers), show_default=True,
+@click.option("--content-layers", type=LAYERS, default=layers_text(DEFAULTS.content_layers), show_default=True,
               help="Where likeness to the photo is measured.")  # fmt: skip
 @click.option(
     "--tv", type=WEIGHT, help=f"Weight of total variation: smooths.  [default: {BALANCED_TV:g}; 0 among raw weights]"

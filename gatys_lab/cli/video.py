@@ -11,7 +11,7 @@ import click
 from gatys_lab import catalog
 from gatys_lab.cli._engine import POSITIVE, WEIGHT, said
 from gatys_lab.cli._page import Page
-from gatys_lab.cli._types import FILE, OUTPUT, Loss, Model, Number
+from gatys_lab.cli._types import FILE, LOSS, MODEL, OUTPUT, Number
 from gatys_lab.config import DEFAULTS
 
 ENGINE = "engine"
@@ -25,7 +25,7 @@ MODEL_ONLY = ("alpha", "colour", "weights", "encoder")
 @click.argument("style", type=FILE)
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path),
               help="The clip to write: .mp4, .mov, .mkv, .webm, .webp, .gif, or a folder for pictures.")  # fmt: skip
-@click.option("--model", type=Model(), default="adain", show_default=True,
+@click.option("--model", type=MODEL, default="adain", show_default=True,
               help=f"adain, adaattn, inverse; or {ENGINE}: each frame from the last.")  # fmt: skip
 @click.option("--size", "size_px", type=click.IntRange(min=2), help="Longest side.  [default: the clip's own]")
 @click.option("--start", type=WEIGHT, default=0.0, show_default=True, help="Seconds.")
@@ -35,7 +35,7 @@ MODEL_ONLY = ("alpha", "colour", "weights", "encoder")
 @click.option("--colour", type=click.Choice(["linear", "histogram", "luma"]), help="Keep the clip's colours (models).")
 @click.option("--weights", type=click.Path(exists=True, path_type=Path), help="Weights of the model.")
 @click.option("--encoder", help="The model's encoder: lite, vgg19, or a file of VGG-19's weights.")
-@click.option("--style-loss", type=Loss(), multiple=True, help="Of the engine: as in stylize.")
+@click.option("--style-loss", type=LOSS, multiple=True, help="Of the engine: as in stylize.")
 @click.option("--balance", type=WEIGHT, help="Of the engine: style over content.")
 @click.option("--evaluations", type=click.IntRange(min=2),
               help=f"Of the engine: for a scene's first frame, a size.  [default: {DEFAULTS.evaluations}]")  # fmt: skip
