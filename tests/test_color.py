@@ -49,13 +49,24 @@ def test_histogram_gives_every_channels_order_statistics(pair):
     for q in (0.05, 0.3, 0.5, 0.9):
         found, wanted = (torch.quantile(x[0].flatten(1), q, dim=1) for x in (changed, reference))
         torch.testing.assert_close(found, wanted, atol=5e-3, rtol=0)
-    order = image[0, 0].flatten().argsort()
-    assert (changed[0, 0].flatten()[order].diff() >= 0).all()
+    torch.testing.assert_close(torch.corrcoef(colours(changed)), torch.corrcoef(colours(reference)), atol=5e-2, rtol=0)
+
+
+def test_histogram_is_that_of_colours_and_not_of_channels_alone(pair):
+    grey = torch.rand(1, 1, 40, 30).expand(1, 3, 40, 30)
+    found = match_histogram(pair[0], grey)
+    assert (found.amax(1) - found.amin(1)).mean() < 0.02
+    corners = (torch.rand(1, 1, 30, 40) > 0.3).float()
+    reference = torch.cat([corners, 1 - corners, corners * 0], 1)  # red and green, never both
+    found = match_histogram(pair[0], reference)
+    assert ((found[:, 0] - found[:, 1]).abs() > 0.5).float().mean() > 0.8
 
 
 def test_histogram_keeps_equal_values_equal_and_a_picture_as_it_is(pair):
     flat = torch.full((1, 3, 8, 8), 0.25)
     assert match_histogram(flat, pair[1]).unique().numel() == 3
+    spots = (torch.rand(1, 1, 61, 53) > 0.5) * pair[0][..., :1, :1]
+    assert match_histogram(spots, pair[1])[0].flatten(1).unique(dim=1).shape[1] == 2
     torch.testing.assert_close(match_histogram(pair[1], pair[1]), pair[1], atol=2e-3, rtol=0)
 
 
