@@ -218,9 +218,10 @@ def style(
 
 
 def smoothness(kind: str = "l2", *, around: bool = False) -> Objective:
-    """Total variation of the picture: mean squared (l2) or absolute (l1) difference of neighbours.
+    """Total variation of the picture: mean squared length (l2) or mean length (l1) of the gradient.
 
-    `around`: the last row and column are neighbours of the first.
+    The length is that of both directions together (Rudin et al. 1992): absolute differences would make steps of edges
+    that are not upright. `around`: the last row and column are neighbours of the first.
     """
     if kind not in ("l2", "l1"):
         raise ValueError(f"no total variation '{kind}'; there are l2, l1")
@@ -229,7 +230,9 @@ def smoothness(kind: str = "l2", *, around: bool = False) -> Objective:
         dx, dy = (x.roll(-1, dim) - x if around else x.diff(dim=dim) for dim in (3, 2))
         if kind == "l2":
             return dx.square().mean() + dy.square().mean()
-        return (dx.square() + EPS).sqrt().mean() + (dy.square() + EPS).sqrt().mean()
+        if not around:  # where there are both
+            dx, dy = dx[..., :-1, :], dy[..., :-1]
+        return (dx.square() + dy.square() + EPS).sqrt().mean()
 
     def loss(x: Tensor) -> Tensor:
         return _ByChannel.apply(x, channel)

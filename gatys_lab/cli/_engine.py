@@ -43,6 +43,9 @@ measured = together(
                       f"[default: {layers_text(STYLE_LAYERS)}; of style-swap and mrf: their own]"),
 )  # fmt: skip
 
+tv_kind = click.option("--tv-kind", type=click.Choice(["l2", "l1"]), default=DEFAULTS.tv_kind, show_default=True,
+                       help="Of squared lengths of the gradient or of lengths, which keep edges.")  # fmt: skip
+
 worked = together(
     click.option("--evaluations", type=click.IntRange(min=2), default=DEFAULTS.evaluations, show_default=True,
                  help="Budget at each size: one is a forward and a backward pass."),

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from gatys_lab.cli._engine import WEIGHT, begin, deliver, said, seen_through, worked
+from gatys_lab.cli._engine import WEIGHT, begin, deliver, said, seen_through, tv_kind, worked
 from gatys_lab.cli._page import Page
 from gatys_lab.cli._types import FILE, LAYERS, OUTPUT
 from gatys_lab.config import DEFAULTS
@@ -20,8 +20,7 @@ from gatys_lab.specs import layers_text
 @click.option("--size", "size_px", type=click.IntRange(min=1), default=DEFAULTS.size_px, show_default=True,
               help="Longest side in pixels; never enlarges the photo.")  # fmt: skip
 @click.option("--tv", type=WEIGHT, default=0.0, show_default=True, help="Weight of total variation: smooths.")
-@click.option("--tv-kind", type=click.Choice(["l2", "l1"]), default=DEFAULTS.tv_kind, show_default=True,
-              help="Of squared differences or of absolute ones, which keep edges.")  # fmt: skip
+@tv_kind
 @worked
 @seen_through
 @said

@@ -1,11 +1,12 @@
 """`gatys-lab style save`: a painting's style as a small file, for `fast` and for programs."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from gatys_lab import catalog
-from gatys_lab.cli._types import FILE
+from gatys_lab.cli._types import FILE, MODEL
 from gatys_lab.config import DEFAULTS
 
 
@@ -18,7 +19,8 @@ def command() -> None:
 @click.argument("painting", type=FILE)
 @click.option("-o", "--out", required=True, type=click.Path(dir_okay=False, path_type=Path),
               help="A .safetensors file.")  # fmt: skip
-@click.option("--model", type=click.Choice(catalog.names("models")), default="adain", show_default=True)
+@click.option("--model", type=MODEL, default="adain", show_default=True,
+              help=f"{', '.join(catalog.names('models'))}; with options as for `fast`.")  # fmt: skip
 @click.option("--size", "size_px", type=click.IntRange(min=1), help="Longest side.  [default: the painting's own]")
 @click.option("--mask", type=FILE, help="White: what counts of the painting.")
 @click.option("--max-pixels", type=click.IntRange(min=1), default=DEFAULTS.max_pixels, show_default=True,
@@ -28,7 +30,7 @@ def command() -> None:
 def save(
     painting: Path,
     out: Path,
-    model: str,
+    model: tuple[str, dict[str, Any]],
     size_px: int | None,
     mask: Path | None,
     max_pixels: int,
@@ -47,7 +49,8 @@ def save(
     from gatys_lab.models import save_style
 
     check_target(out, ".safetensors")
-    network = catalog.load("models", model, weights=weights, encoder=encoder)
+    name, own = model
+    network = catalog.load("models", name, **{"weights": weights, "encoder": encoder, **own})
     image = read(painting, max_pixels=max_pixels).image
     image = image if size_px is None else resize(image, size_px)
     region = None if mask is None else fit_mask(read_mask(mask, max_pixels=max_pixels), image, "painting")

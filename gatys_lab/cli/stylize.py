@@ -21,6 +21,7 @@ from gatys_lab.cli._engine import (
     said,
     scaled,
     seen_through,
+    tv_kind,
     watched,
     watchers,
     watching,
@@ -61,8 +62,7 @@ from gatys_lab.specs import layers_text
 @click.option(
     "--tv", type=WEIGHT, help=f"Weight of total variation: smooths.  [default: {BALANCED_TV:g}; 0 among raw weights]"
 )
-@click.option("--tv-kind", type=click.Choice(["l2", "l1"]), default=DEFAULTS.tv_kind, show_default=True,
-              help="Of squared differences or of absolute ones, which keep edges.")  # fmt: skip
+@tv_kind
 @worked
 @scaled
 @click.option("--init", type=Start(), default=DEFAULTS.init, show_default=True,

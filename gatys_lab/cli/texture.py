@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from gatys_lab.cli._engine import WEIGHT, begin, deliver, measured, said, scaled, seen_through, worked
+from gatys_lab.cli._engine import WEIGHT, begin, deliver, measured, said, scaled, seen_through, tv_kind, worked
 from gatys_lab.cli._options import one_each, styles_given
 from gatys_lab.cli._page import Page
 from gatys_lab.cli._types import FILE, OUTPUT, Size, WeightedFile
@@ -27,8 +27,7 @@ OF_EACH = ("style-mask", "own-loss")  # what the n-th style has of its own
 @click.option("--style-mask", type=FILE, multiple=True, help="White: what counts of the n-th style.")
 @measured
 @click.option("--tv", type=WEIGHT, default=BALANCED_TV, show_default=True, help="Weight of total variation: smooths.")
-@click.option("--tv-kind", type=click.Choice(["l2", "l1"]), default=DEFAULTS.tv_kind, show_default=True,
-              help="Of squared differences or of absolute ones, which keep edges.")  # fmt: skip
+@tv_kind
 @worked
 @scaled
 @seen_through

@@ -187,7 +187,7 @@ def adain(transform: str, norm: str, content_weight: float, style_weight: float,
     type=WEIGHT,
     default=0.0,
     show_default=True,
-    help="Of the image-similarity loss between frames, for video (published: 100).",
+    help="Of the image-similarity loss between frames, for video (published: 100; ours: 1e4).",
 )
 def adaattn(form: str, shallow: bool, **options: Any) -> None:
     """Train AdaAttN (Liu et al. 2021).
