@@ -131,11 +131,11 @@ def import_pystiche() -> Any:
 
 
 def pystiche_encoder(path: Path) -> Any:
+    """Its VGG-19, to relu5_1, with weights that are at hand."""
     enc = import_pystiche()[0]
     encoder = enc.VGGMultiLayerEncoder("vgg19", pretrained=False, internal_preprocessing=False)
     encoder.trim((*STYLE, CONTENT))
-    own = {key: value for key, value in stored(path).items() if key.removesuffix(".bias") in encoder._modules}
-    own |= {key: value for key, value in stored(path).items() if key.removesuffix(".weight") in encoder._modules}
+    own = {key: value for key, value in stored(path).items() if key.split(".")[0] in encoder._modules}
     encoder.load_state_dict(own, map_names=False)
     return encoder.requires_grad_(False)
 

@@ -96,7 +96,10 @@ def test_seconds_to_a_loss(rival, pair, size_px, folder, one_thread):
 def _print(title, judged, theirs, same, small):
     print(f"\n{title}: {len(theirs['seconds'])} iterations, {theirs['seconds'][-1]:.0f} s")
     for what, goal in (("loss", theirs["losses"][-1]), ("picture's loss", judged(theirs["pictures"][-1:]))):
-        print(f"  its {what} {goal:.4g}: vgg19 in {_ratio(theirs['seconds'][-1], until(same, judged, goal))}")
+        print(f"  its {what} {goal:.4g}: vgg19 ", end="")
+        ours = until(same, judged, goal)
+        ended = f"not in {same['seconds'][-1]:.1f} s, after which it is {judged(same['pictures'][-1:]):.4g}"
+        print(ended if ours is None else f"in {ours:.1f} s, {ours / theirs['seconds'][-1]:.2f} of its seconds")
     goal, took = judged(small["pictures"][-1:]), small["seconds"][-1]
     own = next((s for s, loss in zip(theirs["seconds"], theirs["losses"], strict=True) if loss <= goal), None)
     print(f"  lite's picture, loss {goal:.4g}, in {took:.1f} s; {_against(own, took)} until its loss is that, ", end="")
@@ -108,10 +111,6 @@ def until(film, judged, goal):
     pictures = film["pictures"]
     found = bisect_left(range(len(pictures)), True, key=lambda i: judged(pictures[i : i + 1]) <= goal)
     return film["seconds"][found] if found < len(pictures) else None
-
-
-def _ratio(theirs, ours):
-    return "no evaluation" if ours is None else f"{ours:.1f} s, {ours / theirs:.2f} of its seconds"
 
 
 def _against(theirs, ours):
