@@ -218,6 +218,7 @@ def draw(found: dict[Case, Found], path: Path, precision: str) -> None:
                 axis.loglog(*zip(*points, strict=True), label=loss, **style)
         axis.set_title(f"{network}: {title}")
         axis.set_xticks(SIZES, [f"{size:,}" for size in SIZES])
+        axis.set_xticks([], minor=True)
         axis.grid(alpha=0.3)
     axes[-1][1].set_xlabel("px a side, one thread")
     axes[0][0].legend(fontsize=7)
