@@ -65,6 +65,7 @@ def optimize(
     Raises ValueError if the budget is below 2, MemoryError if there is no memory for a single evaluation.
     """
     run = _Run(image, network, objective, optimizer, evaluations, callbacks)
+    del image  # a large one is not held for longer than it is needed
     run.start(standing)
     try:
         while run.state.reason is None:
@@ -105,7 +106,8 @@ class _Run:
         if budget < 2:
             raise ValueError(f"{budget} evaluations; wanted at least 2: one step, and the loss of what is delivered")
         self.network, self.objective, self.budget, self.callbacks = network, objective, budget, callbacks
-        self.optimizer, self.beginning = optimizer, image
+        self.optimizer = optimizer
+        self.beginning: Image | None = image  # None: it has begun
         self.state: Any = None
         self.used, self.began = 0, time.monotonic()
         self.best = image.detach().clone()
@@ -133,8 +135,9 @@ class _Run:
         """One iteration, or the start of one that needs less memory from where it stands."""
         while True:
             try:
-                if self.state is None:
+                if self.beginning is not None:
                     self.state = self.optimizer.start(self.beginning)
+                    self.beginning = None
                 else:
                     self.state = self.optimizer.step(self.evaluate, self.state)
                 return
@@ -151,7 +154,7 @@ class _Run:
             self.need = need
             raise MemoryError(need)
         log.warning("%s; going on with less of a history: %s", need, smaller)
-        self.beginning = self.beginning if self.state is None else self.state.x
+        self.beginning = self.state.x if self.beginning is None else self.beginning
         self.optimizer, self.state, self.lessened = smaller, None, self.lessened + 1
 
     def standing(self) -> Standing:
@@ -161,6 +164,7 @@ class _Run:
     def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if self.used >= self.budget - 1:
             raise _BudgetSpent
+        beyond = _outside(x).square_().sum()
         leaf = x.detach().requires_grad_()
         with torch.enable_grad():  # optimisers work without
             loss = self.objective(self.network(leaf, self.objective.layers))
@@ -168,8 +172,7 @@ class _Run:
         size = torch.linalg.vector_norm(gradient) / gradient.numel() ** 0.5  # makes no copy of a large picture
         fine = torch.isfinite(size) & torch.isfinite(loss.total.detach())  # ()
         self.fence = torch.where(self.fence.isnan() & fine, size / (2 * LEAK), self.fence)
-        outside = x - x.clamp(0, 1)
-        penalty = self.fence * outside.square().sum()
+        penalty = self.fence * beyond
         total = torch.where(fine, loss.total.detach() + penalty, float("nan"))
         self.failed = self.failed + ~fine
         better = total < self.best_loss  # stays on the device: no synchronisation here
@@ -177,7 +180,7 @@ class _Run:
         self.best_loss = torch.where(better, total, self.best_loss)
         self._report(total, {**loss.parts, FENCE: penalty}, x.detach())
         gradient = gradient.contiguous()  # it comes in channels_last; the optimisers see vectors
-        return total, gradient.add_(outside.mul_(2 * self.fence))
+        return total, gradient.add_(_outside(x).mul_(2 * self.fence))
 
     def deliver(self, reason: Reason) -> Solution:
         average = None if self.state is None else self.state.average
@@ -222,6 +225,12 @@ class _Run:
 
 def _times(count: int, what: str) -> str:
     return f"{count} {what}{'s' if count > 1 else ''}"
+
+
+def _outside(x: Tensor) -> Tensor:
+    """How far each value is above 1 or, negative, below 0. No second copy of a large picture is made."""
+    inside = x.clamp(0, 1)
+    return torch.sub(x, inside, out=inside)
 
 
 def _change(before: Tensor, after: Tensor) -> float:

@@ -23,7 +23,7 @@ from gatys_lab.manifest import facts_of
 from gatys_lab.masks import Kept
 from gatys_lab.models import FeedForward
 from gatys_lab.networks._vgg import VGG
-from gatys_lab.objective import Objective, balanced, steadiness
+from gatys_lab.objective import Fitted, Objective, balanced, steadiness
 from gatys_lab.recipe import needs_32_bits, objective_of, optimizer_of
 from gatys_lab.states import Frozen
 from gatys_lab.styles import Source, Style, amounts, gather, placed, regions
@@ -247,14 +247,9 @@ class Job:
             for place, size_px in enumerate(self.sizes):
                 if keeper is not None and keeper.is_past(place):
                     continue
-                photo = resize(self.photo.image.to(self.device), size_px)
                 standing = None if keeper is None else keeper.standing(place)
-                if standing is not None:
-                    image = standing.tensors["best"].to(self.device)
-                else:
-                    image = self._first(photo) if image is None else self._enlarged(image, photo)
                 at_rest = None if keeper is None else partial(keeper.keep, place)
-                solution = self._run_size(image, photo, size_px, [trace, *callbacks], at_rest, standing)
+                solution = self._run_size(image, size_px, [trace, *callbacks], at_rest, standing)
                 image = solution.image
                 trace.settle()
                 notes += told(solution, size_px)
@@ -274,15 +269,34 @@ class Job:
 
     def _run_size(
         self,
-        image: Image,
-        photo: Image,
+        before: Image | None,
         size_px: int,
         callbacks: Sequence[Callback],
         at_rest: AtRest | None,
         standing: Frozen | None,
     ) -> Any:
+        """From the picture of the size before. Of large ones few are held: no frame here has the photo or the start."""
+        network, objective = self._problem(size_px)
+        solution = optimize(
+            self._begun(before, size_px, network, standing),
+            network,
+            objective,
+            self.optimizer,
+            evaluations=self.config.evaluations,
+            callbacks=callbacks,
+            tolerance=self.config.tolerance,
+            at_rest=at_rest,
+            standing=standing,
+        )
+        return replace(solution, image=network.compose(solution.image)) if isinstance(network, Kept) else solution
+
+    def _problem(self, size_px: int) -> tuple[Network, Fitted]:
+        """What is minimised at a size, and what the picture is seen through."""
+        photo = self._photo(size_px)
         paintings, network = self._paintings(photo), tiling.tiled(self.eyes, self.tile_px, photo)
-        features = tiling.look(network, photo, self.objective.layers_of(style=False))
+        shares = amounts(self.styles, photo)
+        layers = self.objective.layers_of(style=False) if shares is None else self.objective.layers  # masks need all
+        features = tiling.look(network, photo, layers)
         looks = [
             tiling.look(tiling.tiled(self.network, self.tile_px, painting), painting, layers)
             for i, painting in enumerate(paintings)
@@ -295,20 +309,18 @@ class Job:
             objective, network = tiling.by_means(objective, network)
         if self.config.content_weight is None and self.config.style_weight is None:
             objective = balanced(objective, network, photo, self.config.seed)
-        shares = amounts(self.styles, photo)
-        kept = None if shares is None else Kept(network, photo, torch.stack(shares).sum(0))
-        solution = optimize(
-            image if kept is None or standing is not None else kept.compose(image),
-            network if kept is None else kept,
-            objective,
-            self.optimizer,
-            evaluations=self.config.evaluations,
-            callbacks=callbacks,
-            tolerance=self.config.tolerance,
-            at_rest=at_rest,
-            standing=standing,
-        )
-        return solution if kept is None else replace(solution, image=kept.compose(solution.image))
+        return network if shares is None else Kept(network, photo, torch.stack(shares).sum(0)), objective
+
+    def _photo(self, size_px: int) -> Image:
+        return resize(self.photo.image.to(self.device), size_px)
+
+    def _begun(self, before: Image | None, size_px: int, network: Network, standing: Frozen | None) -> Image:
+        """Where a size begins: where a run of it stood, the picture of the size before, or the very beginning."""
+        if standing is not None:
+            return standing.tensors["best"].to(self.device)
+        photo = self._photo(size_px)
+        image = self._first(photo) if before is None else self._enlarged(before, photo)
+        return network.compose(image) if isinstance(network, Kept) else image
 
     def _enlarged(self, image: Image, photo: Image) -> Image:
         """The image at the photo's size; of a tile, what lies beyond an edge is what the opposite one begins with."""

@@ -82,6 +82,7 @@ class Term:
     fit: Callable[[Tensor | None, Tensor | None, Places], Callable[[Tensor], Tensor]]  # content's, style's features
     factor: float = 1.0  # of the group within the objective: what * multiplies
     of: int = 0  # which of several styles it is fitted to
+    sees: bool = True  # whether fitting it takes the content's features
 
     @property
     def name(self) -> str:
@@ -107,11 +108,11 @@ class Objective:
         return tuple(dict.fromkeys(term.layer for term in self.terms))
 
     def layers_of(self, *, style: bool, of: int | None = None) -> tuple[str, ...]:
-        """The layers that fitting needs of the style, or of the content (which the style losses see, too).
+        """The layers that fitting needs of the style, or of the content (which some style losses see, too).
 
         `of`: of this one of several styles; None: of all.
         """
-        terms = [t for t in self.terms if not style or (is_style(t.group) and of in (None, t.of))]
+        terms = [t for t in self.terms if ((is_style(t.group) and of in (None, t.of)) if style else t.sees)]
         return tuple(dict.fromkeys(t.layer for t in terms))
 
     def fit(self, content: Features, *styles: Features, regions: Sequence[Region] = ()) -> "Fitted":
@@ -131,7 +132,7 @@ class Objective:
                 if any(place is not None and not place.max() > 0 for place in places):
                     continue
                 terms.append(term)
-                losses.append(term.fit(content.get(term.layer), look, places))
+                losses.append(term.fit(content.get(term.layer) if term.sees else None, look, places))
                 share, extent = (1.0, 1.0) if places.where is None else _spread(places.where)
                 weights.append(term.factor * term.share * share)
                 extents.append(extent)
@@ -206,15 +207,19 @@ def style(
     """
     built = catalog.load("losses", loss, **options) if isinstance(loss, str) else loss
     group = name or (loss if isinstance(loss, str) else type(loss).__name__)
+    sees = getattr(built, "needs_content", True)
 
     def fit(content: Tensor | None, style: Tensor | None, places: Places) -> Callable[[Tensor], Tensor]:
-        assert content is not None and style is not None
+        assert style is not None and (content is not None or not sees)
+        content = style.new_empty(0) if content is None else content
         if any(place is not None for place in places) and "weights" not in inspect.signature(built.fit).parameters:
             raise ValueError(f"{group} takes no masks; give its fit() and its __call__() an argument `weights`")
         target = built.fit(style, content) if places.what is None else built.fit(style, content, places.what)
         return AtLayer(built, target, places.where)
 
-    return Objective(tuple(Term(group, layer, weight, fit, of=of) for layer, weight in _weights(layers).items()))
+    return Objective(
+        tuple(Term(group, layer, weight, fit, of=of, sees=sees) for layer, weight in _weights(layers).items())
+    )
 
 
 def smoothness(kind: str = "l2", *, around: bool = False) -> Objective:
@@ -237,7 +242,7 @@ def smoothness(kind: str = "l2", *, around: bool = False) -> Objective:
     def loss(x: Tensor) -> Tensor:
         return _ByChannel.apply(x, channel)
 
-    return Objective((Term(SMOOTHNESS, "input", 1.0, lambda content, style, places: loss),))
+    return Objective((Term(SMOOTHNESS, "input", 1.0, lambda content, style, places: loss, sees=False),))
 
 
 class _ByChannel(torch.autograd.Function):
@@ -271,7 +276,7 @@ def steadiness(before: Image, trust: Tensor) -> Objective:
     def loss(x: Tensor) -> Tensor:
         return ((x - before.to(x)).square() * trust.to(x)).mean()
 
-    return Objective((Term(STEADINESS, "input", 1.0, lambda content, style, places: loss),))
+    return Objective((Term(STEADINESS, "input", 1.0, lambda content, style, places: loss, sees=False),))
 
 
 def is_style(group: str) -> bool:

@@ -12,6 +12,7 @@ Li et al. 2017, eq. 11: (1/N) sum_i (mu_F - mu_S)^2 + (sigma_F - sigma_S)^2 over
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ EPS = 1e-5  # added to the variance of flat channels; AdaIN's value
 @dataclass(frozen=True)
 class BNStatistics:
     """The target is the style's means and deviations, side by side (1, 2 C)."""
+
+    needs_content: ClassVar[bool] = False
 
     def fit(self, style: Tensor, content: Tensor, weights: Tensor | None = None) -> Tensor:
         return _statistics(style.detach(), weights)

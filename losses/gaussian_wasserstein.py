@@ -17,6 +17,7 @@ Beside Gram, which compares second moments, it is of second degree in the featur
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -37,6 +38,8 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class GaussianWasserstein:
+    needs_content: ClassVar[bool] = False
+
     def fit(self, style: Tensor, content: Tensor, weights: Tensor | None = None) -> Gaussian:
         mu, covariance = _statistics(style.detach(), weights)
         values, axes = torch.linalg.eigh(covariance)

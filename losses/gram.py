@@ -13,6 +13,7 @@ keeps its meaning when the image grows. It equals the polynomial MMD^2 with degr
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -22,6 +23,8 @@ from gatys_lab.losses import _moments
 @dataclass(frozen=True)
 class Gram:
     """The target is the style's Gram matrix (1, C, C)."""
+
+    needs_content: ClassVar[bool] = False
 
     def fit(self, style: Tensor, content: Tensor, weights: Tensor | None = None) -> Tensor:
         return _moments.gram(_moments.positions(style.detach()), _moments.normalised(weights, style))

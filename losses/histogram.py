@@ -16,6 +16,7 @@ not a sum.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -25,6 +26,8 @@ from gatys_lab.losses import _moments, _transport
 @dataclass(frozen=True)
 class Histogram:
     """The target is the style's channels, each sorted."""
+
+    needs_content: ClassVar[bool] = False
 
     def fit(self, style: Tensor, content: Tensor, weights: Tensor | None = None) -> _transport.Quantiles:
         y = _moments.positions(style.detach())

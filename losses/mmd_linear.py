@@ -13,6 +13,7 @@ open, and the balance is measured anyway.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -22,6 +23,8 @@ from gatys_lab.losses import _moments
 @dataclass(frozen=True)
 class LinearMMD:
     """The target is the style's mean (1, C)."""
+
+    needs_content: ClassVar[bool] = False
 
     def fit(self, style: Tensor, content: Tensor, weights: Tensor | None = None) -> Tensor:
         return _moments.mean(_moments.positions(style.detach()), _moments.normalised(weights, style))

@@ -17,6 +17,7 @@ True True
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -35,6 +36,8 @@ class Moments:
 @dataclass(frozen=True)
 class PolyMMD:
     """Degrees 1 and 2: weights for the distances of the means and of the Gram matrices."""
+
+    needs_content: ClassVar[bool] = False
 
     by_mean: float
     by_gram: float
@@ -65,6 +68,8 @@ class PolyMMD:
 @dataclass(frozen=True)
 class ExactPolyMMD:
     """Any degree, over all pairs of positions: the biased value, as the closed forms have it."""
+
+    needs_content: ClassVar[bool] = False
 
     degree: int
     c: float

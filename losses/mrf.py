@@ -35,6 +35,7 @@ class MRF:
     """The target is the style's cells and which of its patches may be chosen."""
 
     usual_layers: ClassVar[dict[str, float]] = {"relu3_1": 1.0, "relu4_1": 1.0}
+    needs_content: ClassVar[bool] = False
     needs_32_bits: ClassVar[bool] = True  # of the network, as of style swap's: in 16 other patches match
 
     patch: int = 3

@@ -22,6 +22,7 @@ evaluation of the loss alone, value and gradient (one CPU thread):
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -40,6 +41,8 @@ class Slices:
 @dataclass(frozen=True)
 class SlicedWasserstein:
     """`directions` None: as many as there are channels."""
+
+    needs_content: ClassVar[bool] = False
 
     directions: int | None = None
     seed: int = 0

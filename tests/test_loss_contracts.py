@@ -58,6 +58,17 @@ def test_zero_at_the_style_itself_and_positive_elsewhere(label: str) -> None:
 
 
 @every_loss
+def test_it_says_whether_it_is_fitted_to_the_content(label: str) -> None:
+    (style, content), loss = pair(), build(label)
+    try:
+        value = float(loss(content, loss.fit(style, style.new_empty(0))))  # what it is given if it needs none
+    except (ValueError, IndexError, RuntimeError):
+        value = float("nan")
+    ignored = value == float(loss(content, loss.fit(style, content)))
+    assert ignored == (not getattr(loss, "needs_content", True))
+
+
+@every_loss
 @pytest.mark.parametrize("style_level", [*FLAT, "random"])
 @pytest.mark.parametrize("level", [*FLAT, "random"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

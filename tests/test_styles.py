@@ -42,7 +42,9 @@ def test_only_layers_of_a_style_itself_are_asked_for():
     wanted = content("relu2_1") + style("gram", "relu1_1") + style("bn", "relu3_1", of=1) + smoothness()
     assert wanted.layers_of(style=True) == ("relu1_1", "relu3_1")
     assert wanted.layers_of(style=True, of=1) == ("relu3_1",)
-    assert wanted.layers_of(style=False) == ("relu2_1", "relu1_1", "relu3_1", "input")
+    assert wanted.layers_of(style=False) == ("relu2_1",)
+    wanted += style("mmd-gaussian", "relu1_2")  # whose bandwidth is measured between the two pictures
+    assert wanted.layers_of(style=False) == ("relu2_1", "relu1_2")
 
 
 def test_a_list_of_one_is_that_style(photo, painting):
