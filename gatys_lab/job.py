@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from torch import Tensor
 from torch.nn import functional as F
 
-from gatys_lab import catalog, color, devices, models, tiling
+from gatys_lab import catalog, color, devices, models, processes, tiling
 from gatys_lab.checkpoint import Checkpoint, Keeper
 from gatys_lab.config import DEFAULTS, Config
 from gatys_lab.endings import told, without_memory
@@ -86,7 +86,7 @@ def prepare(photo: Source, painting: Any, *, tileable: bool = False, **options: 
     if not -(2**63) <= config.seed < 2**63:
         raise ValueError(f"seed {config.seed}; wanted a whole number of 64 bits")
     color.check_colour(config.colour)
-    device = devices.choose(config.device)
+    device = processes.own(devices.choose(config.device))
     photo = picture_of(photo, max_pixels=config.max_pixels)
     styles = placed(gather(painting, config.max_pixels), photo.image)
     asked = {"padding": config.padding, "preprocessing": config.preprocessing}
@@ -94,7 +94,7 @@ def prepare(photo: Source, painting: Any, *, tileable: bool = False, **options: 
     network = catalog.load("networks", config.network, weights=config.weights, pooling=config.pooling, **asked)
     optimizer, starter = optimizer_of(config), _starter(config.init)
     objective = objective_of(config, styles, tileable=tileable)
-    precision = _precision(config, styles, network.to(device), objective.layers)
+    precision = processes.agreed(_precision(config, styles, network.to(device), objective.layers))
     network = network.to(devices.PRECISIONS[precision])
     job = Job(
         config, photo, styles, network, optimizer, objective, device, precision, starter and starter.to(device),
@@ -198,7 +198,7 @@ class Job:
         """The same with the tiles that its configuration asks for; auto goes by the memory that is free."""
         shape = shape_at(self.photo.image, self.size_px)
         tile_px = tiling.chosen(self.config.tile, self.eyes, self.objective.layers, shape, self.device)
-        return replace(self, tile_px=tile_px)
+        return replace(self, tile_px=processes.agreed(tile_px))
 
     @property
     def _step(self) -> int:
@@ -240,7 +240,7 @@ class Job:
         With a checkpoint that resumes, the callbacks see what comes after it. Made with other options or pictures, it
         raises ValueError; without memory for the first size, MemoryError.
         """
-        keeper = None if checkpoint is None else Keeper(checkpoint, facts_of(self))
+        keeper = None if checkpoint is None else Keeper(checkpoint, processes.agreed(facts_of(self)))
         trace, notes = (Trace(), list[str]()) if keeper is None else (keeper.trace, keeper.notes)
         image, solution = None, None
         try:
@@ -248,9 +248,9 @@ class Job:
                 if keeper is not None and keeper.is_past(place):
                     continue
                 standing = None if keeper is None else keeper.standing(place)
-                at_rest = None if keeper is None else partial(keeper.keep, place)
+                at_rest = partial(keeper.keep, place) if keeper is not None and processes.leads() else None
                 solution = self._run_size(image, size_px, [trace, *callbacks], at_rest, standing)
-                image = solution.image
+                image = processes.first(solution.image)
                 trace.settle()
                 notes += told(solution, size_px)
                 if solution.reason in ("interrupted", "memory"):

@@ -5,7 +5,8 @@ whole picture; tiles begin at multiples of that layer's stride, so that every ce
 without gradients, the cells are put together, or, where a loss is a function of means over positions (types.Averaged),
 summed: then no map of the whole picture is ever held. The losses see the whole picture and are differentiated as a
 whole. In a second pass every tile is run again and handed the gradient of its own cells; what comes of it at its
-pixels, the margin's included, is added up. There is no approximation in it, and no seam to hide.
+pixels, the margin's included, is added up. There is no approximation in it, and no seam to hide. Several processes
+(processes.py) take a share of the tiles each; maps, sums and gradients are then added up between them.
 
 Published work keeps the inner part of each tile's gradient instead, and needs a wider overlap to come near.
 """
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from gatys_lab import memory
+from gatys_lab import memory, processes
 from gatys_lab.errors import UnknownName
 from gatys_lab.objective import AtLayer, Fitted
 from gatys_lab.optimizers import lbfgs
@@ -102,16 +103,23 @@ class _Seen(torch.autograd.Function):
     def forward(ctx: Any, image: Image, tiled: Tiled, reads: tuple[str, ...]) -> tuple[Tensor, ...]:
         found: dict[str, Tensor] = {}
         counts = dict.fromkeys(tiled.means, image.new_zeros(()))
-        for tile in reversed(tiled.tiles(image, tiled.layers_of(reads))):  # the last one knows how large the maps are
+        last, *others = reversed(tiled.tiles(image, tiled.layers_of(reads)))
+        for tile in [last, *processes.share(others)]:  # the last one knows how large the maps are: all look at it
+            counted = tile is not last or processes.leads()
             for read, own, window in tiled.own(_pixels(image, tile), tile, reads):
                 if read in tiled.means:
                     means, count = tiled.means[read].of(own, window)
+                    count = count if counted else torch.zeros_like(count)
                     found[read] = found.get(read, 0) + count * means.to(count)
                     counts[read] = counts[read] + count
                 else:
                     if read not in found:
-                        found[read] = _empty(own, window)
-                    found[read][(..., *window)] = own
+                        found[read] = _room(own, window)
+                    found[read][(..., *window)] = own if counted else 0
+        for read in reads:
+            processes.add(found[read])
+            if read in counts:
+                processes.add(counts[read])
         for read in found.keys() & counts.keys():
             found[read] = (found[read] / counts[read]).to(torch.promote_types(image.dtype, torch.float32))
         ctx.set_materialize_grads(False)
@@ -125,7 +133,7 @@ class _Seen(torch.autograd.Function):
         (image,), tiled = ctx.saved_tensors, ctx.tiled
         by = {read: g for read, g in zip(ctx.reads, gradients, strict=True) if g is not None}
         total = torch.zeros_like(image, memory_format=torch.contiguous_format)
-        for tile in tiled.tiles(image, tiled.layers_of(tuple(by))):
+        for tile in processes.share(tiled.tiles(image, tiled.layers_of(tuple(by)))):
             leaf = _pixels(image, tile).detach().requires_grad_()
             outputs, handed = [], []
             with torch.enable_grad():
@@ -138,7 +146,7 @@ class _Seen(torch.autograd.Function):
                         outputs.append(own)
                         handed.append(by[read][(..., *window)])
             _pixels(total, tile).add_(torch.autograd.grad(outputs, leaf, handed)[0])
-        return total, None, None
+        return processes.add(total), None, None
 
 
 @dataclass(frozen=True)
@@ -247,10 +255,11 @@ def _pixels(image: Image, tile: Tile) -> Image:
     return image[..., rows, columns]
 
 
-def _empty(own: Tensor, window: Window) -> Tensor:
-    """Room for a map (1, C, h, w) that ends where the last tile's own cells do."""
+def _room(own: Tensor, window: Window) -> Tensor:
+    """A map (1, C, h, w) of zeros that ends where the last tile's own cells do."""
     size = (*own.shape[:2], *(side.stop for side in window))
-    return torch.empty(size, dtype=own.dtype, device=own.device, memory_format=torch.channels_last)
+    empty = torch.empty(size, dtype=own.dtype, device=own.device, memory_format=torch.channels_last)
+    return empty.zero_()
 
 
 def _exact(device: torch.device) -> torch.dtype:

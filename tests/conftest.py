@@ -34,14 +34,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.fixture
-def network() -> VGG:
+def tiny() -> VGG:
     """A VGG to relu3_1 with a handful of channels and random weights, float64."""
     widths = {step: 6 for step in plan((2, 2, 1)) if step.startswith("conv")}
     net = VGG("tiny", widths, padding="reflect").double().requires_grad_(False)
     for step in widths:
         torch.nn.init.kaiming_normal_(getattr(net, step).weight)
     return net
+
+
+network = pytest.fixture(tiny, name="network")
 
 
 @pytest.fixture

@@ -1,16 +1,21 @@
 """Pictures seen in tiles are the same function of their pixels: values, gradients, balance, runs."""
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import loss_cases
 import pytest
 import torch
+from conftest import tiny
 
 from gatys_lab import memory, stylize, tiling
 from gatys_lab.checkpoint import Checkpoint
 from gatys_lab.engine import optimize
 from gatys_lab.errors import UnknownName
+from gatys_lab.images import read
 from gatys_lab.job import prepare
 from gatys_lab.masks import Kept, at_layers
 from gatys_lab.networks import lite
@@ -244,3 +249,60 @@ def test_a_job_may_be_copied_with_other_tiles(photo, painting):
     job = prepare(photo, painting, precision="fp32", **QUICK)
     assert job.tile_px is None and prepare(photo, painting, tile="off").tile_px is None
     assert replace(job, tile_px=64).run().loss == pytest.approx(job.run().loss, rel=1e-3)
+
+
+# In several processes
+
+TWO = """
+import sys
+sys.path[:0] = sys.argv[2:]
+import torch
+import test_tiling as t
+from gatys_lab import processes
+processes.join()
+torch.save(t.several_gradients(), f"{sys.argv[1]}/{int(processes.leads())}.pt")
+processes.leave()
+"""
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
+
+
+def several_gradients():
+    """Losses and gradients (1, 3, 37, 45) of what is seen in tiles: by maps, by means, in 64 and in 16 bits."""
+    torch.manual_seed(0)
+    network, found = tiny(), {}
+    for name in ("histogram", "gram", "style-swap"):
+        wanted = content("relu2_2") + 5 * style(name, LAYERS[1:]) + 0.1 * smoothness()
+        photo, (_, (eyes, objective)) = problems(network, wanted, torch.float64)
+        loss, found[name] = gradient(eyes, objective, torch.rand_like(photo))
+        found[f"{name} loss"] = loss.total.detach()
+    few = Tiled(network.bfloat16(), 400)  # one tile, and one process has nothing to do
+    found["map"] = few(photo.float(), ("relu2_1",))["relu2_1"]
+    return found
+
+
+def test_two_processes_find_the_gradient_of_one(tmp_path):
+    (tmp_path / "two.py").write_text(TWO)
+    paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+    subprocess.run(
+        [*TORCHRUN, str(tmp_path / "two.py"), str(tmp_path), *paths], check=True, capture_output=True, timeout=300
+    )
+    alone, first, second = several_gradients(), torch.load(tmp_path / "1.pt"), torch.load(tmp_path / "0.pt")
+    for name, found in alone.items():
+        assert torch.equal(first[name], second[name])
+        torch.testing.assert_close(first[name], found, atol=0, rtol=1e-9)
+
+
+def test_two_processes_paint_the_picture_of_one_and_one_of_them_says_so(photo, painting, tmp_path):
+    options = ["--size", "90", "--smallest", "48", "--evaluations", "5", "--precision", "fp32", "--tile", "48"]
+    options += ["--style-layers", "relu1_1,relu2_1", "--content-layers", "relu2_1", "--device", "cpu"]
+    kept = ["--checkpoint", str(tmp_path / "kept"), "--frames", str(tmp_path / "frames")]
+    command = ["-m", "gatys_lab", "stylize", str(photo), str(painting)]
+    out = tmp_path / "out.png"
+    done = subprocess.run(
+        [*TORCHRUN, *command, *options, *kept, "-o", str(out)],
+        cwd=Path(__file__).parents[1], check=True, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.stderr.count(f"{out}  (") == done.stderr.count("in tiles of 48 px") == 1
+    job = prepare(photo, painting, tile=48, precision="fp32", device="cpu", **QUICK)
+    assert float((read(out).image - job.run().pixels).abs().max()) * 255 < 1.1  # rounded to 8 bits
+    assert not (tmp_path / "kept").exists() and any((tmp_path / "frames").iterdir())

@@ -108,10 +108,12 @@ said = together(
 
 
 def begin(out: Path, quiet: bool) -> None:
-    """Before a job is prepared: as `hear`, and the result can be written."""
-    hear(quiet)
+    """Before a job is prepared: as `hear`, and the result can be written. Processes of torchrun are joined."""
+    from gatys_lab import processes
     from gatys_lab.images import check_writable
 
+    processes.join()
+    hear(quiet or not processes.leads())
     check_writable(out)
 
 
@@ -162,9 +164,12 @@ def checkpoint_of(options: dict[str, Any]) -> Any:
 
 def watchers(job: Any, out: Path, options: dict[str, Any], go_on: bool) -> list[Any]:
     """The callbacks that were asked for. `go_on`: there may be frames already, of the same run."""
+    from gatys_lab import processes
     from gatys_lab.callbacks import Frames, Preview, Timelapse
     from gatys_lab.plots import check_plot_writable
 
+    if not processes.leads():
+        return []
     found: list[Any] = []
     if options["plot"] is not None:
         check_plot_writable(options["plot"])
@@ -202,34 +207,49 @@ def deliver(
 ) -> int:
     """Run a job, write its picture, and what `record` makes of the result, say so; the exit status.
 
-    Callbacks that have an `end` are told the picture. `plot`: where the curves of its losses are drawn.
+Callbacks that have an `end` are told the picture. `plot`: where the curves of its losses are drawn. Of several
+    processes the first writes and speaks.
     """
-    from gatys_lab.images import write
-    from gatys_lab.manifest import noted, write_manifest
-    from gatys_lab.trace import draw
+    from gatys_lab import processes
     from gatys_lab.types import UNFINISHED
 
-    kept = () if checkpoint is None else (checkpoint,)
-    if quiet:
-        result = job.run(callbacks, *kept)
-    else:
-        say_divided(styles)
-        click.echo(job.describe(), err=True)
-        with Bar(job.sizes, job.config.evaluations) as bar:
-            result = job.run([bar, *callbacks], *kept)
+    leads = processes.leads()
+    quiet = quiet or not leads
+    result = _result(job, quiet, styles, callbacks, () if checkpoint is None else (checkpoint,))
+    processes.leave()
     manifest = None if record is None else record(result)
-    write(result.image, out, note=None if manifest is None else noted(manifest))
-    if manifest is not None:
-        write_manifest(manifest, out)
-    if checkpoint is not None and result.reason not in ("interrupted", "memory"):
-        checkpoint.remove()
-    for callback in callbacks:
-        if hasattr(callback, "end"):
-            callback.end(result.image)
-    if plot is not None:
-        draw(result.trace, plot)
+    if leads:
+        _write(result, out, manifest, callbacks, plot)
+        if checkpoint is not None and result.reason not in ("interrupted", "memory"):
+            checkpoint.remove()
     if not quiet:
         click.echo(f"{out}  ({became(result)}, {result.evaluations} evaluations, {result.seconds:.1f} s)", err=True)
     if result.reason == "interrupted":
         return 130
     return 1 if result.reason in UNFINISHED else 0
+
+
+def _write(result: Any, out: Path, manifest: Any, callbacks: Sequence[Any], plot: Path | None) -> None:
+    from gatys_lab.images import write
+    from gatys_lab.manifest import noted, write_manifest
+    from gatys_lab.trace import draw
+
+    write(result.image, out, note=None if manifest is None else noted(manifest))
+    if manifest is not None:
+        write_manifest(manifest, out)
+    for callback in callbacks:
+        if hasattr(callback, "end"):
+            callback.end(result.image)
+    if plot is not None:
+        draw(result.trace, plot)
+
+
+def _result(
+    job: Any, quiet: bool, styles: Sequence[tuple[Path, float]], callbacks: Sequence[Any], kept: Sequence[Any]
+) -> Any:
+    if quiet:
+        return job.run(callbacks, *kept)
+    say_divided(styles)
+    click.echo(job.describe(), err=True)
+    with Bar(job.sizes, job.config.evaluations) as bar:
+        return job.run([bar, *callbacks], *kept)

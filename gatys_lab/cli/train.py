@@ -1,6 +1,5 @@
 """`gatys-lab train NAME`: make a loss network or a feed-forward model of one's own."""
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -222,9 +221,7 @@ def inverse(patch: int, stride: int, norm: str, depth: int, **options: Any) -> N
 def _train(name: str, options: dict[str, Any], losses: dict[str, Any], **shared: Any) -> None:
     import shlex
 
-    import torch
-
-    from gatys_lab import devices
+    from gatys_lab import devices, processes
     from gatys_lab.training._fit import Settings
     from gatys_lab.training.feedforward import Data, train
 
@@ -233,8 +230,8 @@ def _train(name: str, options: dict[str, Any], losses: dict[str, Any], **shared:
     data, settings = Data(shared.pop("photos"), shared.pop("paintings"), hold_out), Settings(**shared)
     if threads is not None:
         devices.use_threads(threads)
-    place = _join(devices.choose(device))
-    leads = int(os.environ.get("RANK", "0")) == 0
+    processes.join()
+    place, leads = processes.own(devices.choose(device)), processes.leads()
     if leads:
         click.echo(f"{name}, {settings.steps} steps of {settings.batch} pairs, {devices.describe(place)}", err=True)
     made = shlex.join(["gatys-lab", *sys.argv[1:]])
@@ -249,21 +246,6 @@ def _train(name: str, options: dict[str, Any], losses: dict[str, Any], **shared:
             name, out, data, settings=settings, encoder=encoder, options=options, losses=losses, start=start,
             device=place, command=made, report=report,
         )  # fmt: skip
-    if torch.distributed.is_initialized():
-        torch.distributed.barrier()  # a process that leaves while another is still talking aborts it
-        torch.distributed.destroy_process_group()
+    processes.leave()
     if leads:
         click.echo(f"{out}" + (f"; {len(corrupt)} files could not be read" if corrupt else ""), err=True)
-
-
-def _join(device: Any) -> Any:
-    """The device of this process; where torchrun started it with others, they are joined."""
-    import torch
-
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return device
-    torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(device)
-    return device
