@@ -28,7 +28,7 @@ LEAST = 32  # px of a tile that anybody may ask for
 SMALL, LARGE = 256, 2048  # px of a tile that is chosen; beyond, margins take less than 15 % of it
 SHARE = 0.8  # of the memory that is free, which is used
 GROWS = 1.5  # peak over what autograd keeps: gradients, copies; .9 to 1.45 for lite and vgg19, 512 and 1,024 px
-IMAGE_BYTES, IMAGES = 12, 14  # of a pixel in 32 bits; pictures that a run holds besides what L-BFGS remembers
+IMAGE_BYTES, IMAGES = 12, 14  # of a pixel in 32 bits; pictures that a run holds at most besides what L-BFGS remembers
 
 
 class Span(NamedTuple):

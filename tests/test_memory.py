@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from gatys_lab import catalog, cli, stylize
 from gatys_lab.engine import optimize
 from gatys_lab.errors import memory_wanted
 from gatys_lab.networks._vgg import VGG
-from gatys_lab.objective import content, style
+from gatys_lab.objective import content, smoothness, style
 from gatys_lab.states import freeze
 
 REFUSED = RuntimeError(
@@ -184,3 +185,27 @@ def test_under_a_real_limit():
     assert healed.startswith("budget 160 px: out of memory, history halved"), done
     assert refused.startswith("out of memory") and "1600 px; choose a smaller --size" in refused
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize("name", ["lbfgs", "adam"])
+def test_where_a_run_began_is_not_held(problem, name):
+    photo, network, fitted = problem
+    given, held = [photo.clone()], []
+    began = weakref.ref(given[0])
+    optimizer = catalog.load("optimizers", name)
+    optimize(given.pop(), network, fitted, optimizer, evaluations=3, callbacks=[lambda step: held.append(began())])
+    assert held == [None] * 3
+
+
+def test_the_photo_is_looked_at_where_a_loss_asks_for_it(problem):
+    class Asked(dict):
+        def get(self, layer):
+            asked.append(layer)
+            return super().get(layer)
+
+    photo, network, _ = problem
+    wanted = content("relu2_1") + style("gram", ("relu1_1", "relu2_1")) + smoothness()
+    wanted += style("mmd-gaussian", "relu3_1")
+    features, asked = network(photo, wanted.layers), []
+    wanted.fit(Asked(features), features)
+    assert asked == ["relu2_1", "relu3_1"]
