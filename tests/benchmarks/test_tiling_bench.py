@@ -3,7 +3,8 @@
     python -m pytest -m benchmark -n 0 -s tests/benchmarks/test_tiling_bench.py -k "1024 or 2048 or 4096"
 
 Prints a line each; never passes or fails on a figure. The picture is examples/images/astronaut.jpg, enlarged, in the
-manner of strokes.png, at one size, begun from the content. 8,192 px take hours.
+manner of strokes.png, at one size, begun from the content. 8,192 px take a
+quarter of an hour of an idle processor, and 14 GB.
 """
 
 import itertools
@@ -29,7 +30,7 @@ RUNS: dict[str, tuple[int, dict[str, Any]]] = {
     "2048 512": (2048, {"tile": 512}),
     "2048 1024": (2048, {"tile": 1024}),
     "4096 512": (4096, {"tile": 512}),
-    "8192 512": (8192, {"tile": 512, "optimizer": "adam"}),
+    "8192 512": (8192, {"tile": 512}),
 }
 pytestmark = pytest.mark.benchmark
 
