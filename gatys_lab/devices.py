@@ -91,6 +91,14 @@ def keep_freed_memory() -> None:
     mallopt(M_TRIM_THRESHOLD, -1)
 
 
+def return_freed_memory() -> None:
+    """Give the system what was freed, where malloc is glibc's: small pieces keep large ones from taking such a place."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError, TypeError):
+        return
+
+
 def _has_bf16(device: torch.device) -> bool:
     """Whether 16 bits may be tried: without instructions for them a try could take minutes."""
     if device.type == "cuda":

@@ -277,6 +277,8 @@ class Job:
     ) -> Any:
         """From the picture of the size before. Of large ones few are held: no frame here has the photo or the start."""
         network, objective = self._problem(size_px)
+        if self.tile_px is not None:
+            devices.return_freed_memory()  # the largest maps are over
         solution = optimize(
             self._begun(before, size_px, network, standing),
             network,

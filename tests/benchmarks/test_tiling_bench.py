@@ -4,7 +4,7 @@
 
 Prints a line each; never passes or fails on a figure. The picture is examples/images/astronaut.jpg, enlarged, in the
 manner of strokes.png, at one size, begun from the content. 8,192 px take a
-quarter of an hour of an idle processor, and 14 GB.
+quarter of an hour of an idle processor and perhaps 13 GB.
 """
 
 import itertools
