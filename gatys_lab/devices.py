@@ -92,7 +92,7 @@ def keep_freed_memory() -> None:
 
 
 def return_freed_memory() -> None:
-    """Give the system what was freed, where malloc is glibc's: small pieces keep large ones from taking such a place."""
+    """Give the system what was freed, if malloc is glibc's: small pieces keep large ones from taking such a place."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError, TypeError):
