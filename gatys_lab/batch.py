@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from gatys_lab import manifest
+from gatys_lab import cluster, manifest
+from gatys_lab.cluster import Crew, Lost
 from gatys_lab.config import DEFAULTS, OF_MANY
 from gatys_lab.digests import file_digest
 from gatys_lab.engine import Callback
@@ -29,7 +30,7 @@ from gatys_lab.files import pictures_in
 from gatys_lab.images import Picture, check_writable, read, write
 from gatys_lab.job import Job, Result, prepare
 from gatys_lab.styles import Style
-from gatys_lab.types import UNFINISHED
+from gatys_lab.types import UNFINISHED, Reason
 
 FIELDS = ("content", "style")  # of a name, and the columns of a table of pairs
 Two = tuple[Path, Path]  # a content and a style
@@ -51,12 +52,36 @@ class Survey(NamedTuple):
     other: tuple[Pair, ...]
 
 
+class Size(NamedTuple):
+    width: int
+    height: int
+
+
+class Brief(NamedTuple):
+    """What is told of a result that lies elsewhere: of its image the size."""
+
+    image: Size
+    loss: float
+    reason: Reason
+    evaluations: int
+    seconds: float
+
+    @classmethod
+    def of(cls, result: Result) -> "Brief":
+        size = Size(*result.image.size)
+        return cls(size, float(result.loss), result.reason, result.evaluations, result.seconds)
+
+
 class Done(NamedTuple):
-    """What became of a pair. `error`: one line, if there is no good picture; None of a file that was told of before."""
+    """What became of a pair. `error`: one line, if there is no good picture; None of a file that was told of before.
+
+    `unread`: the file, if one could not be read.
+    """
 
     pair: Pair
-    result: Result | None
+    result: Result | Brief | None
     error: str | None = None
+    unread: Path | None = None
 
     @property
     def fine(self) -> bool:
@@ -159,44 +184,72 @@ def paint(job: Job, pairs: Sequence[Pair], watch: Watch | None = None) -> Iterat
     `watch(number, pair, job)`: gives the callbacks of the n-th run, from 0. Ctrl-C leaves what is finished, and goes
     on as KeyboardInterrupt. A disk that cannot be written to ends it: OSError.
     """
-    look = _Reader(job.config.max_pixels)
-    for number, pair in enumerate(pairs):
+    make = _Maker(job)
+    return _told_once(make(pair, watch and partial(watch, number)) for number, pair in enumerate(pairs))
+
+
+def crew(
+    job: Job, folder: Path, tasks: int, workers: int | None = None, address: str | None = None
+) -> AbstractContextManager[Crew]:
+    """Workers that paint like `paint`, each with a job of its own; see `cluster.crew`. Their precision is the job's."""
+    options = {**vars(job.config), "precision": job.precision}
+    return cluster.crew(
+        partial(_worker, options), folder, tasks, workers=workers, address=address,
+        threads=job.config.threads, device=job.config.device,
+    )  # fmt: skip
+
+
+def paint_together(workers: Crew, pairs: Sequence[Pair]) -> Iterator[Done]:
+    """As `paint`, many at once, in the order in which they are done; of a result everything but the pixels is there."""
+    return _told_once(
+        Done(pair, None, _line(ValueError(answer), pair)) if isinstance(answer, Lost) else answer
+        for pair, answer in workers(pairs)
+    )
+
+
+def _worker(options: dict[str, Any], threads: int) -> Callable[[Pair], Done]:
+    make = _Maker(template(**{**options, "threads": threads}))
+
+    def brief(pair: Pair) -> Done:
+        done = make(pair)
+        return done if done.result is None else done._replace(result=Brief.of(done.result))
+
+    return brief
+
+
+class _Maker:
+    """Paints pairs, with what is the same for all of them. The last two pictures are kept: a painting is read once."""
+
+    def __init__(self, job: Job) -> None:
+        self._job, self._read = job, lru_cache(maxsize=2)(partial(read, max_pixels=job.config.max_pixels))
+
+    def __call__(self, pair: Pair, watch: Callable[[Pair, Job], Any] | None = None) -> Done:
+        pictures = list[Picture]()
+        for file in (pair.content, pair.style):
+            try:
+                pictures.append(self._read(file))
+            except (ValueError, OSError, MemoryError) as error:
+                return Done(pair, None, _line(error, pair), file)
         try:
-            one = job.of(look(pair.content), look(pair.style))
-            with nullcontext(()) if watch is None else watch(number, pair, one) as callbacks:
+            one = self._job.of(*pictures)
+            with nullcontext(()) if watch is None else watch(pair, one) as callbacks:
                 result = one.run(callbacks)
-        except _ToldBefore:
-            yield Done(pair, None)
-            continue
         except (ValueError, OSError, RuntimeError, MemoryError) as error:
-            yield Done(pair, None, _line(error, pair))
-            continue
+            return Done(pair, None, _line(error, pair))
         if result.reason == "interrupted":
             raise KeyboardInterrupt
         record = manifest.record(one, result, pair.content, [Style(pair.style)])
         write(result.image, pair.out, note=manifest.noted(record))
         manifest.write_manifest(record, pair.out)
-        yield Done(pair, result, f"'{pair.out}': {result.reason}" if result.reason in UNFINISHED else None)
+        return Done(pair, result, f"'{pair.out}': {result.reason}" if result.reason in UNFINISHED else None)
 
 
-class _ToldBefore(ValueError):
-    """Of a file that could not be read."""
-
-
-class _Reader:
-    """Pictures from files. The last two are kept: style by style, a painting is read once."""
-
-    def __init__(self, max_pixels: int) -> None:
-        self._read, self._bad = lru_cache(maxsize=2)(partial(read, max_pixels=max_pixels)), set[Path]()
-
-    def __call__(self, file: Path) -> Picture:
-        if file in self._bad:
-            raise _ToldBefore
-        try:
-            return self._read(file)
-        except (ValueError, OSError, MemoryError):
-            self._bad.add(file)
-            raise
+def _told_once(painted: Iterable[Done]) -> Iterator[Done]:
+    """Without the errors of files that were told of before."""
+    told = set[Path | None]()
+    for done in painted:
+        yield done._replace(error=None) if done.unread is not None and done.unread in told else done
+        told.add(done.unread)
 
 
 def _state(pair: Pair, recipe: dict[str, Any], known: manifest.Known) -> str:

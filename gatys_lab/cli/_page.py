@@ -17,7 +17,7 @@ PAGE = {
     "What is compared": "grid judge zoom",
     "How it is optimised": "evaluations optimizer tolerance single-scale smallest steady seed",
     "Network and machine": "network encoder weights pooling padding preprocessing device precision tile "
-    "threads max-pixels",
+    "threads workers cluster max-pixels",
     "Runs you can trust": "plan checkpoint checkpoint-every resume no-manifest",
     "Watching": "preview preview-file frames timelapse frames-every plot report",
     "Besides": "quiet debug version help",

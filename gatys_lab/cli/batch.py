@@ -1,12 +1,14 @@
 """`gatys-lab batch CONTENTS ... --style STYLES -o FOLDER`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from gatys_lab.cli._cluster import clustered
 from gatys_lab.cli._config import Configured, config_options, dumped, filled, settle
 from gatys_lab.cli._engine import hear, said
 from gatys_lab.cli._progress import Whole, became
@@ -30,6 +32,7 @@ KNOWN = {field.name for field in fields(Config)}
     "--name", default=OF_MANY, show_default=True, help="Of each picture; {style}/{content}.jpg makes folders."
 )
 @click.option("--redo", is_flag=True, help="Paint anew what is there but was made with other options or files.")
+@clustered
 @config_options
 @said
 def command(
@@ -39,6 +42,8 @@ def command(
     out: Path,
     name: str,
     redo: bool,
+    workers: int | None,
+    cluster: str | None,
     quiet: bool,
     debug: bool,
     dump: bool,
@@ -50,6 +55,7 @@ def command(
     gatys-lab batch photos/ --style paintings/ -o painted/
     gatys-lab batch a.jpg b.jpg --style ink.png --style oil.jpg -o painted/ --size 1024 --preset fine
     gatys-lab batch --pairs list.csv -o painted/ --name "{style}/{content}.jpg"
+    gatys-lab batch photos/ --style paintings/ -o painted/ --workers 8
 
     Started again after an interruption it does only what is missing. A picture that is there and was made with other
     options or files is never replaced unless you say --redo. What cannot be painted is told and left out; then the
@@ -79,17 +85,20 @@ def command(
     batch.check(wanted)
     if not quiet:
         click.echo(f"to paint: {len(wanted)}, found finished: {len(found.done)}; {job.describe()}", err=True)
-    return _paint(job, wanted, len(asked), out, quiet)
+    if not wanted or (workers is None and cluster is None):
+        return _paint(partial(batch.paint, job), wanted, len(asked), out, quiet)
+    with batch.crew(job, out, len(wanted), workers, cluster) as crew:
+        if not quiet:
+            click.echo(str(crew), err=True)
+        return _paint(lambda pairs, watch: batch.paint_together(crew, pairs), wanted, len(asked), out, quiet)
 
 
-def _paint(job: Any, wanted: Sequence[Any], asked: int, out: Path, quiet: bool) -> int:
+def _paint(paint: Callable[..., Iterable[Any]], wanted: Sequence[Any], asked: int, out: Path, quiet: bool) -> int:
     """Paint them, say how it goes; the exit status."""
-    from gatys_lab import batch
-
     painted, failed = 0, 0
     try:
         with Whole(len(wanted), quiet) as whole:
-            for number, done in enumerate(batch.paint(job, wanted, whole.watch)):
+            for number, done in enumerate(paint(wanted, whole.watch)):
                 painted, failed = painted + done.fine, failed + (not done.fine)
                 if done.error is not None:
                     click.echo(f"gatys-lab: {done.error}", err=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from gatys_lab.cli._cluster import clustered
 from gatys_lab.cli._engine import said
 from gatys_lab.cli._options import COLOURS, one_each, say_divided, styles_given
 from gatys_lab.cli._page import Page
@@ -43,30 +44,48 @@ PLACE = click.Path(exists=True, readable=True, path_type=Path, allow_dash=True)
 @click.option("--threads", type=click.IntRange(min=1), help="Processor threads.  [default: all cores]")
 @click.option("--max-pixels", type=click.IntRange(min=1), default=DEFAULTS.max_pixels, show_default=True,
               help="Refuse larger pictures.")  # fmt: skip
+@clustered
+@click.option("--missing", is_flag=True, help="Of a folder: leave pictures that are there already as they are.")
 @said
-def command(content: Path, style: Path | None, out: Path, quiet: bool, debug: bool, **options: Any) -> int:
+def command(
+    content: Path,
+    style: Path | None,
+    out: Path,
+    workers: int | None,
+    cluster: str | None,
+    missing: bool,
+    quiet: bool,
+    debug: bool,
+    **options: Any,
+) -> int:
     """Paint CONTENT, a photograph or a folder of them, in the manner of the picture or style file STYLE.
 
     \b
     gatys-lab fast photo.jpg painting.jpg -o out.png
     gatys-lab fast photo.jpg -s painting.jpg:0.7 -s other.jpg:0.3 -o out.png --alpha 0.8
     gatys-lab fast photos/ painting.jpg -o painted/
+    gatys-lab fast photos/ painting.jpg -o painted/ --workers 8 --missing
     cat photo.jpg | gatys-lab fast - painting.jpg -o - > out.png
     """
-    given = styles_given(style, options.pop("styles"))
-    jobs = _jobs(content, out, bool(options["points"]))
+    given, together = styles_given(style, options.pop("styles")), workers is not None or cluster is not None
+    jobs, folder = _jobs(content, out, bool(options["points"])), content != PIPE and content.is_dir()
+    if (together or missing) and not folder:
+        raise click.UsageError("--workers, --cluster and --missing are for a folder of contents")
     painter = _painter(content, given, **options)
     if not quiet:
         _describe(painter, options["model"][0], given)
-    limit = options["max_pixels"]
-    if len(jobs) == 1 and jobs[0][0] == content:
-        _paint(painter, content, out, limit)
-    else:
+    if folder:
         out.mkdir(parents=True, exist_ok=True)
-        failed = _paint_all(painter, jobs, limit, quiet)
-        if not quiet:
-            click.echo(f"{out}  ({len(jobs) - failed} of {len(jobs)} pictures)", err=True)
-        return 1 if failed else 0
+        wanted = [job for job in jobs if not (missing and job[1].exists())]
+        if not (wanted and together):
+            one_by_one = partial(_tried, painter, options["max_pixels"])
+            return _paint_all(((job, one_by_one(job)) for job in wanted), wanted, jobs, out, quiet)
+        options["precision"] = painter.precision
+        with _crew(given, options, out, len(wanted), workers, cluster) as crew:
+            if not quiet:
+                click.echo(str(crew), err=True)
+            return _paint_all(crew(wanted), wanted, jobs, out, quiet)
+    _paint(painter, content, out, options["max_pixels"])
     if not quiet and out != PIPE:
         click.echo(str(out), err=True)
     return 0
