@@ -1,7 +1,7 @@
-"""Tasks on many workers: processes of this machine, or of a Ray cluster's (the extra `pip install "gatys-lab[cluster]"`).
+"""Tasks on many workers: processes of this machine, or of a Ray cluster's. `pip install "gatys-lab[cluster]"` first.
 
-A worker builds once what all tasks need and keeps it. One that dies is replaced, and its task given to another. Paths and
-options travel between processes, never pictures: on a cluster all machines see one folder.
+A worker builds once what all tasks need and keeps it. One that dies is replaced, and its task given to another. Paths
+and options travel between processes, never pictures: the machines of a cluster see one folder.
 
 >>> with crew(build, folder, len(tasks), workers=4) as answers:                                # doctest: +SKIP
 ...     for task, answer in answers(tasks): ...
@@ -33,6 +33,11 @@ READY_S = 180  # in which one worker at least must be ready
 GRACE_S = 5  # that work in hand is waited for when all ends early, so that files being written are whole
 TRIES = 3  # workers that may die of one task, or as they start
 STORE = 80_000_000  # bytes of Ray's shared memory on this machine, close to its least: we put nothing there
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # else Ray tells its makers
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # what dies is told by us
+}
 Build = Callable[[int], Callable[[Any], Any]]  # of a number of threads, what is done with a task
 
 
@@ -53,22 +58,23 @@ class Seats(NamedTuple):
 
 
 def seats(machines: Sequence[tuple[int, int]], tasks: int, workers: int | None = None, device: str = "auto") -> Seats:
-    """Divide machines of (cores, GPUs) among workers; by default a GPU each, or a machine each where there are none.
+    """Divide machines of (cores, GPUs) among workers; by default as many as GPUs, or as machines where there are none.
 
-    There are no more than tasks. Cores are as many each as can be, as long as all workers find a place. Raises ValueError for more workers than cores.
+    There are no more than tasks. Cores are as many each as can be, as long as all workers find a place. Raises
+    ValueError for more workers than cores.
     """
     if ":" in device:
         raise ValueError(f"device '{device}' with workers, who share what there is; wanted {', '.join(devices.KNOWN)}")
     with_gpus = [(cores, gpus) for cores, gpus in machines if gpus and device in ("auto", "cuda")]
-    total = sum(gpus for _, gpus in with_gpus)
+    if not machines:
+        raise ValueError("a cluster without a core; wanted one a worker")
+    machines, total = with_gpus or machines, sum(gpus for _, gpus in with_gpus)
     count = min(workers or total or len(machines), tasks)
-    each = -(-count // total) if total else 0  # workers on a GPU
-    most = max(cores for cores, _ in machines)
-    for share in range(most, 0, -1):
-        places = (min(cores // share, gpus * each) if total else cores // share for cores, gpus in with_gpus or machines)
-        if sum(places) >= count:
-            return Seats(count, share, int(10_000 / each) / 10_000 if total else 0)
-    raise ValueError(f"{count} workers for {_of(sum(c for c, _ in with_gpus or machines), 'core')}: wanted a core each")
+    on_one = -(-count // total) if total else count  # workers on a GPU
+    for share in range(max(cores for cores, _ in machines), 0, -1):
+        if sum(min(cores // share, on_one * (gpus if total else 1)) for cores, gpus in machines) >= count:
+            return Seats(count, share, int(10_000 / on_one) / 10_000 if total else 0)
+    raise ValueError(f"{count} workers for {_of(sum(cores for cores, _ in machines), 'core')}; wanted a core each")
 
 
 @contextmanager
@@ -122,7 +128,7 @@ class Crew:
         for _ in range(divided.workers):
             self._start()
         while not self._idle:
-            list(self._ended())
+            list(self._answers(self._ends()))
 
     def __str__(self) -> str:
         return self._name
@@ -134,11 +140,12 @@ class Crew:
                 while self._waiting and self._idle:
                     worker, number = self._idle.pop(), self._waiting.popleft()
                     self._busy[worker.do.remote(tasks[number])] = worker, number
-                for number, answer in self._ended():
-                    yield tasks[number], answer
+                yield from ((tasks[number], answer) for number, answer in self._answers(self._ends()))
+        except KeyboardInterrupt:
+            yield from ((tasks[number], answer) for number, answer in self._answers(self._last_ends()))
+            raise
         finally:
-            if self._working:  # Ctrl-C, or an error
-                self._ray.wait(self._working, num_returns=len(self._working), timeout=GRACE_S)
+            self._last_ends()
 
     @property
     def _working(self) -> list[Any]:
@@ -148,18 +155,31 @@ class Crew:
         worker = self._actor.remote()
         self._busy[worker.begin.remote(**self._begin)] = worker, None
 
-    def _ended(self) -> Iterator[tuple[int, Any]]:
-        """Wait until one worker at least has begun, or ended a task; the tasks that are done, and their answers."""
+    def _ends(self) -> Sequence[Any]:
+        """Wait until one worker at least has begun, or ended a task."""
         ends, _ = self._ray.wait(list(self._busy), timeout=None if self._working else READY_S)
         if not ends:
             raise OSError(f"no worker was ready within {READY_S} s: their cores are taken; `ray status` shows by whom")
+        return list(ends)
+
+    def _last_ends(self) -> Sequence[Any]:
+        """What ends while nothing new begins."""
+        if not self._working:
+            return []
+        ends, others = self._ray.wait(self._working, num_returns=len(self._working), timeout=GRACE_S)
+        for end in others:
+            del self._busy[end]
+        return list(ends)
+
+    def _answers(self, ends: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        """Of the tasks that are done."""
         for end in ends:
             worker, number = self._busy.pop(end)
             try:
                 answer = self._ray.get(end)
             except self._ray.exceptions.RayTaskError as error:
-                raise error.cause from None
-            except self._ray.exceptions.RayActorError as error:
+                raise error.cause from error
+            except self._ray.exceptions.RayError as error:  # the worker died, or its machine
                 yield from self._died(number, error)
                 continue
             self._idle.append(worker)
@@ -171,12 +191,12 @@ class Crew:
         """Replace a worker. Its task is the next that is done, or lost."""
         deaths = self._deaths[number] = self._deaths.get(number, 0) + 1
         if number is None and deaths >= TRIES:
-            raise OSError(f"{deaths} workers died as they began, one after the other; {_why(error)}")
+            raise OSError(f"{deaths} workers died as they began, one after the other; {_sentence(error, -1)}")
         self._start()
         if number is not None and deaths < TRIES:
             self._waiting.appendleft(number)
         elif number is not None:
-            yield number, Lost(f"{deaths} workers died of it, one after the other; {_why(error)}")
+            yield number, Lost(f"{deaths} workers died of it, one after the other; {_sentence(error, -1)}")
 
 
 class _Worker:
@@ -202,8 +222,8 @@ class _Worker:
 
 
 def _ray() -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or it would tell us that it may
+    for variable, value in QUIET.items():
+        os.environ.setdefault(variable, value)
     try:
         import ray
     except ImportError as error:
@@ -215,19 +235,35 @@ def _join(ray: Any, address: str | None) -> Path | None:
     """Start a Ray of our own on this machine, the folder of whose logs comes back, or join a cluster."""
     quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if address is None:
-        own = {"num_cpus": os.cpu_count(), "object_store_memory": STORE, "include_dashboard": False}
-        context = ray.init(address="local", _node_ip_address="127.0.0.1", **own, **quiet)
-        return Path(context.address_info["session_dir"])
+        own = {"object_store_memory": STORE, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        try:
+            with _found_by_others():
+                return Path(ray.init(address="local", **own, **quiet).address_info["session_dir"])
+        except (OSError, ValueError, RuntimeError) as error:
+            raise OSError(f"Ray did not start on this machine: {_sentence(error)}; leave out --workers") from error
     try:
         _check_reached(address)
         ray.init(address=address, **quiet)
     except (OSError, ValueError, RuntimeError) as error:
-        why = getattr(error, "strerror", None) or " ".join(str(error).split()).split(". ")[0]
         raise ConnectionError(
-            f"no Ray cluster at '{address}': {why}; start one here with `ray start --head`, or use this machine alone "
-            f"with --workers"
-        ) from None
+            f"no Ray cluster at '{address}': {_sentence(error)}; start one here with `ray start --head`, or use this "
+            f"machine alone with --workers"
+        ) from error
     return None
+
+
+@contextmanager
+def _found_by_others() -> Iterator[None]:
+    """Processes that are started find the modules that this one does, installed or not."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 def _check_reached(address: str) -> None:
@@ -252,10 +288,10 @@ def _version() -> str:
     return f"gatys_lab {__version__} ({code_digest()[:12]}) with torch {torch.__version__}"
 
 
-def _why(error: Exception) -> str:
-    """What Ray says of a death, its first sentence."""
-    lines = [line.strip() for line in str(error).splitlines() if "died" in line or "killed" in line]
-    return lines[-1].split(". ")[0] if lines else type(error).__name__
+def _sentence(error: Exception, line: int = 0) -> str:
+    """The first of what it says, or of one of its lines."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return getattr(error, "strerror", None) or lines[line].split(". ")[0].rstrip(".")
 
 
 def _of(count: int, what: str) -> str:

@@ -13,7 +13,7 @@ from gatys_lab.files import cache_folder
 from gatys_lab.job import stylize
 from gatys_lab.networks import _weights
 
-EXTRAS = {"video": ("av", "cv2"), "onnx": ("onnx", "onnxscript")}  # by the name in brackets
+EXTRAS = {"video": ("av", "cv2"), "onnx": ("onnx", "onnxscript"), "cluster": ("ray",)}  # by the name in brackets
 TEST_PX, EVALUATIONS = 128, 12
 ENOUGH = 0.8  # of the first loss, to which that many evaluations bring it at least; measured: .68
 

@@ -43,7 +43,8 @@ SMALLER = {
     "train": ["--steps", "1", "--batch", "2", "--crop", "48"],
     "train measure": ["--size", "64", "--pairs", "1", "--hold-out-photos", "2", "--hold-out-paintings", "2"],
 }
-UNAVAILABLE = re.compile(r"\.pth\b|vgg19|checkpoints/|--debug")  # weights of others, and what would download them
+# Weights of others, what would download them, and workers, which tests/test_cluster.py has.
+UNAVAILABLE = re.compile(r"\.pth\b|vgg19|checkpoints/|--debug|--workers|--cluster")
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from gatys_lab.cli._engine import together
 
 clustered = together(
     click.option("--workers", type=click.IntRange(min=1),
-                 help="Paint so many pictures at once, each in a process that has its share of the cores or GPUs (extra "
-                      "[cluster]).  [default: one after the other; with --cluster one a GPU, or one a machine]"),
+                 help="Paint so many at once, each in a process that has its share of cores and GPUs (needs the extra "
+                      "[cluster]).  [default: no others; with --cluster one a GPU, or one a machine]"),
     click.option("--cluster", metavar="auto|HOST:PORT",
-                 help="The workers are on the machines of a Ray cluster, which share this folder; auto: of the one that "
-                      "runs here."),
+                 help="Workers on the machines of a Ray cluster, which share this folder; auto: of the one that is "
+                      "here."),
 )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 PAGE = {
-    "The picture": "out name redo more size tileable region init tv tv-kind start end fps",
+    "The picture": "out name redo missing more size tileable region init tv tv-kind start end fps",
     "Presets": "preset config dump-config",
     "Style": "style strength balance alpha model style-loss own-loss style-layers style-scale style-size style-mask "
     "style-weight",

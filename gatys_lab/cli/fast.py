@@ -1,6 +1,9 @@
 """`gatys-lab fast CONTENT [STYLE] -o OUT`."""
 
 import sys
+import time
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ from gatys_lab.cli._cluster import clustered
 from gatys_lab.cli._engine import said
 from gatys_lab.cli._options import COLOURS, one_each, say_divided, styles_given
 from gatys_lab.cli._page import Page
+from gatys_lab.cli._progress import duration
 from gatys_lab.cli._types import FILE, MODEL, Number, Region, WeightedFile
 from gatys_lab.config import DEFAULTS
 
@@ -67,28 +71,44 @@ def command(
     gatys-lab fast photos/ painting.jpg -o painted/ --workers 8 --missing
     cat photo.jpg | gatys-lab fast - painting.jpg -o - > out.png
     """
-    given, together = styles_given(style, options.pop("styles")), workers is not None or cluster is not None
+    given = styles_given(style, options.pop("styles"))
     jobs, folder = _jobs(content, out, bool(options["points"])), content != PIPE and content.is_dir()
+    together = workers is not None or cluster is not None
     if (together or missing) and not folder:
         raise click.UsageError("--workers, --cluster and --missing are for a folder of contents")
-    painter = _painter(content, given, **options)
+    painter, options["precision"] = _painter(content, given, **options)
     if not quiet:
         _describe(painter, options["model"][0], given)
-    if folder:
-        out.mkdir(parents=True, exist_ok=True)
-        wanted = [job for job in jobs if not (missing and job[1].exists())]
-        if not (wanted and together):
-            one_by_one = partial(_tried, painter, options["max_pixels"])
-            return _paint_all(((job, one_by_one(job)) for job in wanted), wanted, jobs, out, quiet)
-        options["precision"] = painter.precision
+    if not folder:
+        _paint(painter, content, out, options["max_pixels"])
+        if not quiet and out != PIPE:
+            click.echo(str(out), err=True)
+        return 0
+    out.mkdir(parents=True, exist_ok=True)
+    wanted = [job for job in jobs if not (missing and job[1].exists())]
+    if wanted and together:
         with _crew(given, options, out, len(wanted), workers, cluster) as crew:
             if not quiet:
                 click.echo(str(crew), err=True)
-            return _paint_all(crew(wanted), wanted, jobs, out, quiet)
-    _paint(painter, content, out, options["max_pixels"])
-    if not quiet and out != PIPE:
-        click.echo(str(out), err=True)
-    return 0
+            failed = _paint_all(crew(wanted), len(wanted), quiet)
+    else:
+        failed = _paint_all(((job, _tried(painter, options["max_pixels"], job)) for job in wanted), len(wanted), quiet)
+    if not quiet:
+        click.echo(f"{out}  ({len(jobs) - failed} of {len(jobs)} pictures)", err=True)
+    return 1 if failed else 0
+
+
+def _crew(given: Any, options: Any, out: Path, tasks: int, workers: int | None, address: str | None) -> Any:
+    from gatys_lab.cluster import crew
+
+    build, machine = partial(_worker, given, options), {name: options[name] for name in ("threads", "device")}
+    return crew(build, out, tasks, workers=workers, address=address, **machine)
+
+
+def _worker(given: list[tuple[Path, float]], options: dict[str, Any], threads: int) -> Any:
+    """What a worker does with (source, target): paints it, and gives back what went wrong, in words."""
+    painter, _ = _painter(PIPE, given, **{**options, "threads": threads})
+    return partial(_tried, painter, options["max_pixels"])
 
 
 def _describe(painter: Any, name: str, given: list[tuple[Path, float]]) -> None:
@@ -116,18 +136,31 @@ def _jobs(content: Path, out: Path, with_points: bool) -> list[tuple[Path, Path]
     return [(f, out / (f.name if f.suffix.lower() in FORMATS else f"{f.name}.png")) for f in pictures_in(content)]
 
 
-def _paint_all(painter: Any, jobs: list[tuple[Path, Path]], max_pixels: int, quiet: bool) -> int:
-    """Paint every picture that can be painted, name the others; how many those are."""
-    failed = 0
-    with click.progressbar(jobs, file=sys.stderr, hidden=quiet, item_show_func=lambda job: job and job[1].name) as bar:
-        for source, target in bar:
-            try:
-                _paint(painter, source, target, max_pixels)
-            except (ValueError, OSError, RuntimeError, MemoryError) as error:
+def _paint_all(painted: Iterable[tuple[tuple[Path, Path], str | None]], count: int, quiet: bool) -> int:
+    """Say how far they are, and name what could not be painted; how many those are."""
+    failed, began = 0, time.monotonic()
+    with click.progressbar(length=count, file=sys.stderr, hidden=quiet, item_show_func=lambda name: name) as bar:
+        for (source, target), error in painted:
+            bar.update(1, target.name)
+            if error is not None:
                 failed += 1
-                text = " ".join(str(error).split())
-                click.echo(f"gatys-lab: {text}" if str(source) in text else f"gatys-lab: '{source}': {text}", err=True)
+                click.echo(
+                    f"gatys-lab: {error}" if str(source) in error else f"gatys-lab: '{source}': {error}", err=True
+                )
+    seconds = time.monotonic() - began
+    if not quiet and count > 1:
+        painted = count - failed
+        click.echo(f"{painted} pictures in {duration(seconds)}, {painted / seconds:.3g} a second", err=True)
     return failed
+
+
+def _tried(painter: Any, max_pixels: int, job: tuple[Path, Path]) -> str | None:
+    """Paint a picture. What went wrong, in words; None if nothing did."""
+    try:
+        _paint(painter, *job, max_pixels)
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
+        return " ".join(str(error).split()) or type(error).__name__
+    return None
 
 
 def _paint(painter: Any, source: Path, target: Path, max_pixels: int) -> None:
@@ -144,8 +177,8 @@ def _paint(painter: Any, source: Path, target: Path, max_pixels: int) -> None:
         write(result.image, target, result.alpha)
 
 
-def _painter(content: Path, given: list[tuple[Path, float]], **options: Any) -> Any:
-
+def _painter(content: Path, given: list[tuple[Path, float]], **options: Any) -> tuple[Any, str]:
+    """A painter, and the precision that it paints in."""
     from gatys_lab import devices
     from gatys_lab.fast import Painter, ready
 
@@ -153,11 +186,12 @@ def _painter(content: Path, given: list[tuple[Path, float]], **options: Any) -> 
         devices.use_threads(options["threads"])
     device, (name, own) = devices.choose(options["device"]), options["model"]
     files = {key: options[key] for key in ("weights", "encoder")}
-    model, _ = ready(name, device, options["precision"], **files, **own)
-    return Painter(
+    model, precision = ready(name, device, options["precision"], **files, **own)
+    painter = Painter(
         model, _sources(content, given, model, **options),
         options["alpha"], options["colour"], options["size_px"], options["style_px"], device,
     )  # fmt: skip
+    return painter, precision
 
 
 def _sources(content: Path, given: list[tuple[Path, float]], network: Any, **options: Any) -> Any:
