@@ -10,7 +10,7 @@ from gatys_lab.fast import Painter, ready, source
 from gatys_lab.images import read, resize, write
 
 IMAGES = Path(__file__).parents[2] / "examples" / "images"
-COUNT = 10
+COUNT = 3
 CPU = torch.device("cpu")
 
 
