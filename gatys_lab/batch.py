@@ -67,8 +67,8 @@ class Brief(NamedTuple):
     seconds: float
 
     @classmethod
-    def of(cls, result: Result) -> "Brief":
-        size = Size(*result.image.size)
+    def of(cls, result: "Result | Brief") -> "Brief":
+        size = Size(result.image.width, result.image.height)
         return cls(size, float(result.loss), result.reason, result.evaluations, result.seconds)
 
 

@@ -21,8 +21,11 @@ class Mortal:
     def fit(self, style, content, weights=None):
         with open("fits", "a") as log:
             log.write(f"{os.getpid()}\\n")
-        if os.path.getsize("fits") and os.path.exists("armed") and len(open("fits").readlines()) >= 3:
-            os.unlink("armed")
+        if len(open("fits").readlines()) >= 3:
+            try:
+                os.unlink("armed")
+            except FileNotFoundError:  # the other one was quicker
+                return style.mean((2, 3))
             os.kill(os.getpid(), signal.SIGKILL)
         return style.mean((2, 3))
 

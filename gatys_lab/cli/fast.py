@@ -149,8 +149,8 @@ def _paint_all(painted: Iterable[tuple[tuple[Path, Path], str | None]], count: i
                 )
     seconds = time.monotonic() - began
     if not quiet and count > 1:
-        painted = count - failed
-        click.echo(f"{painted} pictures in {duration(seconds)}, {painted / seconds:.3g} a second", err=True)
+        fine = count - failed
+        click.echo(f"{fine} pictures in {duration(seconds)}, {fine / seconds:.3g} a second", err=True)
     return failed
 
 
