@@ -10,7 +10,7 @@ from torch import nn
 from gatys_lab.images import Picture
 
 ROOMS = ("losses", "models", "networks", "optimizers")  # and of the files beside this one:
-PAINTING = ("color", "engine", "fast", "images", "job", "masks", "objective", "recipe", "states", "styles")
+PAINTING = ("color", "engine", "fast", "images", "job", "masks", "objective", "recipe", "starts", "states", "styles")
 
 
 def picture_digest(picture: Picture) -> str:

@@ -4,15 +4,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image as Pillow
 from torch import Tensor
-from torch.nn import functional as F
 
-from gatys_lab import catalog, color, devices, models, processes, tiling
+from gatys_lab import catalog, color, devices, processes, starts, tiling
 from gatys_lab.checkpoint import Checkpoint, Keeper
 from gatys_lab.config import DEFAULTS, Config
 from gatys_lab.endings import told, without_memory
@@ -31,8 +29,6 @@ from gatys_lab.trace import Row, Trace
 from gatys_lab.types import Image, Network, Optimizer, Reason
 
 log = logging.getLogger(__name__)
-MARGIN = 8  # px around a tile that is enlarged: more than bicubic interpolation reaches
-GREY, FAINT = (0.485, 0.458, 0.408), 0.001 / 256  # of init="grey": the mean of ImageNet, and neural-style-pt's noise
 
 
 @dataclass(frozen=True)
@@ -92,7 +88,7 @@ def prepare(photo: Source, painting: Any, *, tileable: bool = False, **options: 
     asked = {"padding": config.padding, "preprocessing": config.preprocessing}
     asked = {option: value for option, value in asked.items() if value is not None}
     network = catalog.load("networks", config.network, weights=config.weights, pooling=config.pooling, **asked)
-    optimizer, starter = optimizer_of(config), _starter(config.init)
+    optimizer, starter = optimizer_of(config), starts.starter(config.init)
     objective = objective_of(config, styles, tileable=tileable)
     precision = processes.agreed(_precision(config, styles, network.to(device), objective.layers))
     network = network.to(devices.PRECISIONS[precision])
@@ -321,43 +317,20 @@ class Job:
         if standing is not None:
             return standing.tensors["best"].to(self.device)
         photo = self._photo(size_px)
-        image = self._first(photo) if before is None else self._enlarged(before, photo)
+        if before is None:
+            image = self._first(photo)
+        elif self.around is None:
+            image = resize_to(before, photo.shape[2:])
+        else:
+            image = starts.enlarged_around(before, photo.shape[3])
         return network.compose(image) if isinstance(network, Kept) else image
 
-    def _enlarged(self, image: Image, photo: Image) -> Image:
-        """The image at the photo's size; of a tile, what lies beyond an edge is what the opposite one begins with."""
-        if self.around is None:
-            return resize_to(image, photo.shape[2:])
-        times = photo.shape[3] // image.shape[3]
-        wider = F.pad(image, (MARGIN,) * 4, mode="circular")
-        larger = resize_to(wider, [times * side for side in wider.shape[2:]])
-        return larger[..., times * MARGIN : -times * MARGIN, times * MARGIN : -times * MARGIN].contiguous()
-
     def _first(self, photo: Image) -> Image:
-        """Where the coarsest size begins: the photo, a model's painting of it, noise, grey, the painting, a file."""
         if self.start is not None:
             return resize_to(self.start.to(photo), photo.shape[2:])
-        if self.config.init == "content":
-            return photo
-        if self.config.init == "noise":
-            return torch.rand(photo.shape, generator=torch.Generator().manual_seed(self.config.seed)).to(photo)
-        if self.config.init == "grey":
-            noise = torch.randn(photo.shape, generator=torch.Generator().manual_seed(self.config.seed)).to(photo)
-            return photo.new_tensor(GREY).view(1, 3, 1, 1) + FAINT * noise
         if self.starter is not None:
-            with torch.no_grad():
-                styles = [
-                    self.starter.style_of(painting, style.what(painting))
-                    for style, painting in zip(self.styles, self._paintings(photo), strict=True)
-                ]
-                masks = [mask for style in self.styles if (mask := style.where(photo)) is not None]
-                weights = [style.weight for style in self.styles]
-                return self.starter(photo, styles, weights=weights, masks=masks or None)
-        if self.config.init == "style":
-            start = color.before(self.config.colour, self.styles[0].picture.image.to(photo), photo)
-        else:
-            start = picture_of(self.config.init, max_pixels=self.config.max_pixels).image
-        return resize_to(start.to(photo), photo.shape[2:])
+            return starts.painted(self.starter, photo, self.styles, self._paintings(photo))
+        return starts.first(self.config, photo, self.styles)
 
     def picture_of(self, image: Image) -> Pillow.Image:
         """The picture that an image at any size would be delivered as."""
@@ -381,9 +354,3 @@ def _precision(config: Config, styles: Sequence[Style], network: Network, layers
     """What the network convolves in; a loss may ask for 32 bits, and gets them unless the user says otherwise."""
     asked = "fp32" if config.precision == "auto" and needs_32_bits(config, styles) else config.precision
     return devices.precision(asked, network, layers)
-
-
-def _starter(init: str) -> FeedForward | None:
-    """The model that paints the beginning, if `init` names one, or is a file of its weights."""
-    by_model = init in catalog.names("models") or Path(init).suffix == ".safetensors"
-    return models.load_model(init) if by_model else None

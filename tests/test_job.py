@@ -9,12 +9,13 @@ from gatys_lab.color import COLOURS
 from gatys_lab.config import BALANCED_TV
 from gatys_lab.errors import UnknownName
 from gatys_lab.images import read, resize
-from gatys_lab.job import GREY, prepare
+from gatys_lab.job import prepare
 from gatys_lab.losses import bn
 from gatys_lab.models import adain
 from gatys_lab.models._files import save
 from gatys_lab.networks import lite
 from gatys_lab.objective import content, style
+from gatys_lab.starts import GREY
 
 QUICK = {"size_px": 80, "evaluations": 6, "smallest_px": 32}
 

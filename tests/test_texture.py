@@ -8,6 +8,7 @@ from gatys_lab import catalog, cli
 from gatys_lab.errors import UnknownName
 from gatys_lab.images import read, resize
 from gatys_lab.objective import content, smoothness, style
+from gatys_lab.starts import enlarged_around
 from gatys_lab.styles import Style
 from gatys_lab.texture import prepare_reconstruction, prepare_texture, reconstruct, texture, wrapped
 
@@ -67,12 +68,11 @@ def test_a_tile_from_coarse_to_fine_has_no_seam_and_a_texture_has(painting):
         assert step_across(tile, dim) < 1.6 < 2 < step_across(plain, dim)
 
 
-def test_enlarging_a_tile_knows_what_is_beyond_its_edges(painting):
-    job = prepare_texture(painting, 64, 32, tileable=True, **QUICK)
+def test_enlarging_a_tile_knows_what_is_beyond_its_edges():
     waves = torch.sin(torch.arange(16) * 2 * torch.pi / 16 + 1) / 3 + 0.5
     tile = waves.expand(1, 3, 32, 16).contiguous()
-    larger = job._enlarged(tile, torch.empty(1, 3, 64, 32))
-    middle = job._enlarged(tile.roll(8, 3), torch.empty(1, 3, 64, 32)).roll(-16, 3)
+    larger = enlarged_around(tile, 32)
+    middle = enlarged_around(tile.roll(8, 3), 32).roll(-16, 3)
     torch.testing.assert_close(larger, middle)
     assert larger.shape == (1, 3, 64, 32)
 
