@@ -87,6 +87,9 @@ def _prepare(command):
         assert _run("stylize photo.jpg painting.jpg -o out.png --size 64 --evaluations 2 -q") == 0
     if _has(command, "my-adain.safetensors") and not command.startswith("gatys-lab train adain"):
         shutil.copy(ROOT / "gatys_lab/models/adain.safetensors", "my-adain.safetensors")
+    if "gatys_lab/models/adaattn.safetensors" in command:
+        Path("gatys_lab/models").mkdir(parents=True)
+        shutil.copy(ROOT / "gatys_lab/models/adaattn.safetensors", "gatys_lab/models")
     if _has(command, "my-lite.safetensors"):
         shutil.copy(ROOT / "gatys_lab/networks/lite-1.safetensors", "my-lite.safetensors")
     if _has(command, "style.safetensors") and "style save" not in command:

@@ -9,12 +9,13 @@ import torch
 from gatys_lab import cli
 from gatys_lab.config import STYLE_LAYERS
 from gatys_lab.images import read, resize
-from gatys_lab.models import load_model
+from gatys_lab.models import adaattn, load_model
 from gatys_lab.models._files import EMBEDDED
 from gatys_lab.networks import lite
 from gatys_lab.objective import content, style
 
 IMAGES = Path(__file__).parents[1] / "examples" / "images"
+OPTIONS = {"adaattn-cosine": "adaattn,form=cosine"}  # what is typed where it is not the file's name
 NAMES = [file.stem for file in sorted(EMBEDDED.glob("*.safetensors"))]
 MIB = 2**20
 
@@ -24,7 +25,7 @@ def file_of(name):
 
 
 def test_they_are_small():
-    assert set(NAMES) == {"adaattn", "adain", "inverse"}
+    assert set(NAMES) == {"adaattn", "adaattn-cosine", "adain", "inverse"}
     sizes = [file_of(name).stat().st_size for name in NAMES]
     assert max(sizes) <= 4 * MIB and sum(sizes) <= 16 * MIB
 
@@ -41,7 +42,7 @@ def test_a_card_stands_beside_them(name):
 @pytest.mark.parametrize(("photo", "painting"), [("astronaut.jpg", "strokes.png"), ("coffee.jpg", "mosaic.png")])
 def test_they_paint_the_style_and_keep_the_content(name, photo, painting):
     """Colours and textures come nearer to the painting's; what is kept is nearer to the photograph than another is."""
-    model, network = load_model(name), lite.build()
+    model, network = load_model(file_of(name)), lite.build()
     photo, painting, other = (resize(read(IMAGES / file).image, 256) for file in (photo, painting, "rocket.jpg"))
     with torch.no_grad():
         picture = model(photo, model.style_of(painting))
@@ -58,7 +59,7 @@ def test_they_paint_the_style_and_keep_the_content(name, photo, painting):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_without_style_the_photograph_comes_back_about(name):
-    model = load_model(name)
+    model = load_model(file_of(name))
     photo = resize(read(IMAGES / "coffee.jpg").image, 200)
     with torch.no_grad():
         again = model(photo, model.style_of(photo), 0.0)
@@ -69,8 +70,25 @@ def test_without_style_the_photograph_comes_back_about(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_command_needs_nothing_but_two_pictures(name, tmp_path, capsys):
     out = tmp_path / "out.png"
-    arguments = [IMAGES / "chelsea.jpg", IMAGES / "ink.png", "-o", out, "--model", name, "--size", 128]
+    arguments = [
+        IMAGES / "chelsea.jpg",
+        IMAGES / "ink.png",
+        "-o",
+        out,
+        "--model",
+        OPTIONS.get(name, name),
+        "--size",
+        128,
+    ]
     with pytest.raises(SystemExit) as done:
         cli.main(["fast", *map(str, arguments)])
     assert done.value.code == 0, capsys.readouterr().err
     assert max(read(out).image.shape[2:]) == 128
+
+
+def test_adaattn_is_there_in_two_forms():
+    assert adaattn.build().form == "softmax" and adaattn.build(form="cosine").form == "cosine"
+    with pytest.raises(ValueError, match="trained with softmax attention, not cosine"):
+        adaattn.build(file_of("adaattn"), form="cosine")
+    with pytest.raises(ValueError, match="no weights of AdaAttN with attention 'sanet'; there are softmax, cosine"):
+        adaattn.build(form="sanet")

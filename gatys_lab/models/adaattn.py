@@ -27,6 +27,7 @@ from gatys_lab.types import Image
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 LEVELS = ("relu3_1", "relu4_1", "relu5_1")
 FORMS = ("softmax", "cosine", "sanet")
+SHIPPED = {"softmax": "adaattn", "cosine": "adaattn-cosine"}  # form, and the file of the package's own weights
 PUBLISHED = {  # file, which of our modules it fills, and their layers' names in it (Huage001)
     "latest_net_adaattn_3.pth": {f"relu3_1.{x}": x for x in "fgh"},
     "latest_net_transformer.pth": {
@@ -210,17 +211,25 @@ def create(encoder: VGG, form: str = "softmax", shallow: bool = True) -> AdaAttN
 
 
 def build(
-    weights: str | Path | None = None, encoder: str | Path | VGG | None = None, samples: int | None = None
+    weights: str | Path | None = None,
+    encoder: str | Path | VGG | None = None,
+    samples: int | None = None,
+    form: str | None = None,
 ) -> AdaAttN:
     """The trained model, from the package itself, a file that `gatys-lab train adaattn` wrote, or a published folder.
 
     `weights` may be a folder with latest_net_adaattn_3.pth, latest_net_transformer.pth and latest_net_decoder.pth,
     which need the `encoder` vgg_normalised.pth (see models/adain.py). `samples`: at most so many style positions a
-    level (the published code draws 4,096); None keeps them all.
+    level (the published code draws 4,096); None keeps them all. `form`: of the package's own weights softmax, which is
+    what None means, or cosine, which is for video: steadier and softer. A file of weights has its form.
     """
-    path = _files.weights(AdaAttN.name, weights)
+    if form not in (None, *SHIPPED):
+        raise UnknownName(f"no weights of AdaAttN with attention '{form}'; there are {', '.join(SHIPPED)}")
+    path = _files.weights(SHIPPED[form or "softmax"], weights)
     network = _files.encoder(encoder)
     model = _published(path, network) if path.is_dir() else _files.load(path, AdaAttN.name, network, create)
+    if form not in (None, model.form):
+        raise ValueError(f"'{path}' was trained with {model.form} attention, not {form}; leave the form out")
     model.samples = samples
     return model
 
