@@ -40,9 +40,10 @@ def per_px(network: Network, layers: tuple[str, ...]) -> float:
     kept: dict[int, Tensor] = {}  # held, so that no place is used twice
 
     def keep(tensor: Tensor) -> Tensor:
-        if tensor.untyped_storage().data_ptr() not in own:
-            kept[tensor.untyped_storage().data_ptr()] = tensor
-        return tensor
+        bare = tensor.detach()  # a graph that held its own outputs would never be freed
+        if bare.untyped_storage().data_ptr() not in own:
+            kept[bare.untyped_storage().data_ptr()] = bare
+        return bare
 
     size = max(TRIED_PX, network.minimum_px(layers))
     image = torch.zeros(1, 3, size, size, device=_device(network)).requires_grad_()

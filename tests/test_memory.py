@@ -1,5 +1,6 @@
 """Where memory does not suffice a run goes on with less of it, or ends in the best picture and one line."""
 
+import gc
 import json
 import os
 import subprocess
@@ -12,9 +13,10 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from gatys_lab import catalog, cli, stylize
+from gatys_lab import catalog, cli, memory, stylize
 from gatys_lab.engine import optimize
 from gatys_lab.errors import memory_wanted
+from gatys_lab.networks import lite
 from gatys_lab.networks._vgg import VGG
 from gatys_lab.objective import content, smoothness, style
 from gatys_lab.states import freeze
@@ -209,3 +211,13 @@ def test_the_photo_is_looked_at_where_a_loss_asks_for_it(problem):
     features, asked = network(photo, wanted.layers), []
     wanted.fit(Asked(features), features)
     assert asked == ["relu2_1", "relu3_1"]
+
+
+def test_nothing_stays_behind_in_memory():
+    """Counted on a graph that holds itself, a network and its features stayed for ever: 18 MB a picture."""
+    network = lite.build().requires_grad_(False)
+    first = weakref.ref(network.conv3_1.weight)
+    memory.per_px(network, ("relu1_1", "relu3_1"))
+    del network
+    gc.collect()
+    assert first() is None
