@@ -66,14 +66,12 @@ def draw(rows: Sequence[Row], path: str | Path) -> None:
     parts = by_loss({name: [row.parts.get(name, math.nan) for row in rows] for name in names})
     steps = [row.evaluation for row in rows]
     curves = {"total": [row.total for row in rows], **parts}
-    sizes: dict[int, float] = {}
-    for row in rows:
-        sizes.setdefault(row.size_px, row.evaluation)
+    begun = {row.size_px: row.evaluation for row in reversed(rows)}
     plots.draw(
         {name: (steps, values) for name, values in curves.items()},
         path,
         x="evaluations",
         y="loss",
-        marks={first: f"{size} px" for size, first in sizes.items()},
+        marks={first: f"{size} px" for size, first in begun.items()},
         logarithmic=True,
     )

@@ -229,5 +229,5 @@ def draw_steadiness(figures: Mapping[str, Any], path: Path) -> None:
     """The curves of `steadiness` over frames: an error stands at the later of its two."""
     curves = {name.removesuffix(BY_FRAME): errors for name, errors in figures.items() if name.endswith(BY_FRAME)}
     frames = 1 + max(map(len, curves.values()), default=0)
-    along = {name: range(frames - len(errors) + 1, frames + 1) for name, errors in curves.items()}
-    plots.draw({name: (along[name], errors) for name, errors in curves.items()}, path, x="frame", y="warp error")
+    placed = {name: (range(frames - len(errors) + 1, frames + 1), errors) for name, errors in curves.items()}
+    plots.draw(placed, path, x="frame", y="warp error")

@@ -16,7 +16,6 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 from PIL import Image as Pillow  # noqa: E402
 
-from gatys_lab import devices  # noqa: E402
 from gatys_lab.job import Job  # noqa: E402
 from gatys_lab.networks._vgg import VGG, plan  # noqa: E402
 
@@ -24,13 +23,6 @@ from gatys_lab.networks._vgg import VGG, plan  # noqa: E402
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
-
-
-@pytest.fixture(autouse=True)
-def _shrinking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands that are run in this process would never give memory back: workers grew to 6 GB."""
-    if request.module.__name__ != "test_devices":
-        monkeypatch.setattr(devices, "keep_freed_memory", lambda: None)
 
 
 @pytest.fixture

@@ -208,7 +208,7 @@ def deliver(
     """Run a job, write its picture, and what `record` makes of the result, say so; the exit status.
 
     Callbacks that have an `end` are told the picture. `plot`: where the curves of its losses are drawn. Of several
-        processes the first writes and speaks.
+    processes the first writes and speaks.
     """
     from gatys_lab import processes
     from gatys_lab.types import UNFINISHED

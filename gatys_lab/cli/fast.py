@@ -29,7 +29,7 @@ PLACE = click.Path(exists=True, readable=True, path_type=Path, allow_dash=True)
 @click.option("-s", "--style", "styles", type=WeightedFile(), multiple=True,
               help="painting.jpg:0.7 is a style and its weight; instead of STYLE, for several.")  # fmt: skip
 @click.option("--model", type=MODEL, default="adain", show_default=True,
-              help="adain, adaattn[,samples=4096] or inverse[,patch=5,stride=2,candidates=512].")  # fmt: skip
+              help="adain, adaattn[,form=cosine,samples=4096], inverse[,patch=5,stride=2,candidates=512].")  # fmt: skip
 @click.option("--alpha", type=Number(0, 1), default=1.0, show_default=True,
               help="Strength: 0 is the photo, 1 the style.")  # fmt: skip
 @click.option("--size", "size_px", type=click.IntRange(min=1), help="Longest side.  [default: each picture's own]")

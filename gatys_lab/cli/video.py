@@ -26,7 +26,7 @@ MODEL_ONLY = ("alpha", "colour", "weights", "encoder")
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path),
               help="The clip to write: .mp4, .mov, .mkv, .webm, .webp, .gif, or a folder for pictures.")  # fmt: skip
 @click.option("--model", type=MODEL, default="adain", show_default=True,
-              help=f"adain, adaattn, inverse; or {ENGINE}: each frame from the last.")  # fmt: skip
+              help=f"adain, adaattn[,form=cosine], inverse; or {ENGINE}: each frame from the last.")  # fmt: skip
 @click.option("--size", "size_px", type=click.IntRange(min=2), help="Longest side.  [default: the clip's own]")
 @click.option("--start", type=WEIGHT, default=0.0, show_default=True, help="Seconds.")
 @click.option("--end", type=POSITIVE, help="Seconds.  [default: the clip's end]")

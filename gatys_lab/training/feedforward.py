@@ -81,10 +81,7 @@ def train(
     check_target(out, ".safetensors")
     options, losses = dict(options or {}), dict(losses or {})
     contents, styles = (Crops(files, settings.size_px) for files in data.files)
-    recipe = _recipe(name, encoder, options, losses, settings.seed, device)
-    if start is not None:
-        _files.start(recipe.model, start)
-    run = Training(recipe, contents, styles, settings)
+    run = Training(_recipe(name, encoder, options, losses, start, settings.seed, device), contents, styles, settings)
     pictures = [Crops(files, settings.size_px).draw(SHOWN, settings.seed, 10**8) for files in data.held]
     network = run.recipe.model.encoder
     facts = {
@@ -115,13 +112,21 @@ def train(
 
 
 def _recipe(
-    name: str, encoder: str | Path, options: dict[str, Any], losses: dict[str, Any], seed: int, device: Any
+    name: str,
+    encoder: str | Path,
+    options: dict[str, Any],
+    losses: dict[str, Any],
+    start: Path | None,
+    seed: int,
+    device: Any,
 ) -> Recipe:
     network = _files.encoder(encoder)
     assert network is not None
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # what initialises modules takes no generator
         model = importlib.import_module(f"gatys_lab.models.{name}").create(network, **options).to(device)
+    if start is not None:
+        _files.start(model, start)
     return importlib.import_module(f"gatys_lab.training.{name}").build(model, **losses)
 
 
