@@ -21,12 +21,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gatys_lab.losses import _moments, _options
-from gatys_lab.losses._search import quick, shortlist
+from gatys_lab.losses._search import padded, quick, shortlist
 from gatys_lab.losses._thinning import stand_ins
 
 log = logging.getLogger(__name__)
 NUMBERS, SAMPLE, CHUNK = 128, 32, 4096  # that a patch is grouped by; patches looked at a candidate; and at a time
-TILE = 1024  # content patches that are sought at a time in 16 bits
+TILE = 896  # content patches that are sought at a time in 16 bits; malloc hands out fresh pages, slowly, from 32 MiB on
 TILE_BYTES = 64 << 20  # of inner products of cells; about three such tiles live at once
 
 
@@ -168,8 +168,8 @@ class Patches:
         queries = self._places(content)
         values, indices = [], []
         for part in every.split(16 * TILE):
-            those = keys(part) - middle
-            lists = [shortlist(self._patches(rough, tile), those) for tile in queries.split(TILE)]
+            those = padded(keys(part) - middle)
+            lists = [shortlist(self._patches(rough, tile), those, len(part)) for tile in queries.split(TILE)]
             values.append(torch.cat([v for v, _ in lists]))
             indices.append(part[0] + torch.cat([i for _, i in lists]))
         top = torch.cat(values, 1).topk(values[0].shape[1], 1).indices
@@ -192,7 +192,8 @@ class Patches:
         """Patches (n, patch * patch * C) of features (h, w, C) by their first cells (n,)."""
         cells = torch.arange(self.patch, device=features.device)
         offsets = (cells[:, None] * features.shape[1] + cells).flatten()
-        return features.flatten(0, 1)[first[:, None] + offsets].flatten(1)
+        rows = features.flatten(0, 1).index_select(0, (first[:, None] + offsets).flatten())
+        return rows.view(len(first), -1)
 
     def _matches(self, content: Tensor, style: Tensor, candidates: Tensor) -> Tensor:
         """Each content patch's best match (rows, columns), as the index of its first cell in the style."""

@@ -13,14 +13,17 @@ def quick(device: torch.device) -> bool:
     return device.type == "cuda" or (device.type == "cpu" and supported is not None and bool(supported()))
 
 
-def shortlist(queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
-    """Queries (n, d) and keys (m, d) in bfloat16 to products and keys' indices (n, at most KEPT), the best first.
+def padded(keys: Tensor) -> Tensor:
+    """Keys (m, d) with zeros after them that fill the last group."""
+    return F.pad(keys, (0, 0, 0, -len(keys) % GROUP))
 
-    Groups with the largest maxima are looked into, which costs a fraction of picking from all keys. A padded key has
-    the product 0 and the index m - 1 or less.
+
+def shortlist(queries: Tensor, keys: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Queries (n, d) and `padded` keys in bfloat16 to products and keys' indices (n, at most KEPT), the best first.
+
+    Groups with the largest maxima are looked into, which costs a fraction of picking from all keys. What is behind the
+    `count` genuine keys has the product 0 and the index of the last of them.
     """
-    count = len(keys)
-    keys = F.pad(keys, (0, 0, 0, -count % GROUP))
     products = (queries @ keys.T).view(len(queries), GROUP, -1)  # key i is in group i % groups
     groups = products.shape[2]
     chosen = products.amax(1).topk(min(KEPT, groups), 1).indices  # (n, k)
