@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from gatys_lab.devices import PRECISIONS
 from gatys_lab.engine import optimize
 from gatys_lab.networks import lite
 from gatys_lab.networks._vgg import VGG
@@ -66,10 +67,11 @@ def engine(network, photo, painting, loss, evaluations) -> float:
     return statistics.median(b - a for a, b in itertools.pairwise(stamps))
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("size_px", [512])
-def test_one_evaluation_over_the_bare_network(name, size_px):
-    network = NETWORKS[name]()
+@pytest.mark.parametrize("size_px", [512, 1024])
+def test_one_evaluation_over_the_bare_network(name, size_px, precision):
+    network = NETWORKS[name]().to(PRECISIONS[precision])
     photo, painting = torch.rand(2, 1, 3, size_px, size_px)
     layers = ("relu4_2", *LAYERS)
     bare(network, photo, layers)
@@ -78,7 +80,21 @@ def test_one_evaluation_over_the_bare_network(name, size_px):
         one = engine(network, photo, painting, loss, WARM + 12)
         after = [bare(network, photo, layers) for _ in range(5)]
         base = statistics.median(before + after)
-        print(f"\n{name} {size_px} px {loss}: bare {base:.3f} s, engine {one:.3f} s, ratio {one / base:.2f}", end="")
+        print(
+            f"\n{name} {precision} {size_px} px {loss}: bare {base:.3f} s, engine {one:.3f} s, ratio {one / base:.2f}",
+            end="",
+        )
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_compiled(name):
+    """Seconds of the bare network as it is and by torch.compile, whose first call is apart."""
+    network, photo, layers = NETWORKS[name](), torch.rand(1, 3, 512, 512), ("relu4_2", *LAYERS)
+    compiled = torch.compile(network)
+    first = bare(compiled, photo, layers)
+    seconds = [(bare(network, photo, layers), bare(compiled, photo, layers)) for _ in range(6)]
+    plain_s, compiled_s = (statistics.median(column) for column in zip(*seconds, strict=True))
+    print(f"\n{name}: {plain_s:.3f} s, compiled {compiled_s:.3f} s, its first {first:.0f} s", end="")
 
 
 def test_lite_over_vgg19():
