@@ -1,7 +1,11 @@
+import dataclasses
+
 import pytest
 import torch
 
+from gatys_lab import catalog
 from gatys_lab.losses import gram
+from gatys_lab.networks import lite
 from gatys_lab.objective import balanced, content, smoothness, style
 
 LAYERS = ("relu1_1", "relu3_1")
@@ -96,3 +100,31 @@ def test_what_cannot_be_balanced_is_said(network, pictures):
     fitted = fit(content("relu2_1") + style(Flat(), LAYERS), network, *pictures)
     with pytest.raises(ValueError, match=r"cannot balance 'Flat relu1_1'.*raw weights"):
         balanced(fitted, network, pictures[0])
+
+
+def moved(value, device):
+    """Tensors on another device, however deep they lie."""
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if dataclasses.is_dataclass(value):
+        parts = {f.name: moved(getattr(value, f.name), device) for f in dataclasses.fields(value)}
+        return dataclasses.replace(value, **parts)
+    if isinstance(value, tuple):
+        parts = [moved(part, device) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return {k: moved(v, device) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", catalog.names("losses"))
+def test_an_evaluation_stays_on_its_device_and_waits_for_nothing(name, precision):
+    """The meta device has no data: reading a number from it raises, and so does a tensor of another device."""
+    net = lite.build().to(precision)
+    objective = content("relu4_2") + style(name, ("relu1_1", "relu3_1")) + 1e-3 * smoothness()
+    with torch.no_grad():
+        fitted = fit(objective, net, torch.rand(1, 3, 48, 48), torch.rand(1, 3, 48, 48))
+    image = torch.rand(1, 3, 48, 48, device="meta").requires_grad_()
+    loss = moved(fitted, "meta")(net.to("meta")(image, objective.layers))
+    (gradient,) = torch.autograd.grad(loss.total, image)
+    assert gradient.is_meta and gradient.shape == image.shape and gradient.dtype == torch.float32
+    assert all(part.is_meta for part in loss.parts.values())
