@@ -40,7 +40,7 @@ class _Watcher:
         if step.size_px != self._size_px:
             self._best, self._loss, self._size_px = step.image.clone(), step.loss.clone(), step.size_px
         better: Tensor = ~(step.loss >= self._loss)  # also than nothing: nan
-        self._best = torch.where(better, step.image, self._best)
+        torch.where(better, step.image, self._best, out=self._best)
         self._loss = torch.where(better, step.loss, self._loss)
         self._seen += 1
         if self._seen % self._every == 0:

@@ -6,6 +6,8 @@ import json
 import os
 import platform
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -19,7 +21,10 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 WORTH = 0.8  # of the time in 32 bits, below which 16 are chosen
 TRIED_PX = 192  # of the picture that both are tried on
 MOST_THREADS = 256  # or four times the cores: OpenMP ends the whole process where it cannot have as many as it was told
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # of glibc's malloc.h
+PIECES, USUAL_MOST = 65_536, 1 << 25  # its M_MMAP_MAX where nothing is said; the largest threshold that old ones take
+LARGE = 1 << 26  # bytes, from which on a tensor may get pages of its own; those of a tile are smaller
+_keeps = False  # what is freed, for the next tensor
 
 
 def choose(name: str = "auto") -> torch.device:
@@ -83,20 +88,34 @@ def keep_freed_memory() -> None:
     It makes an evaluation faster (docs/performance.md). The process never shrinks from then on: a decision for a
     program, not for a library. Other systems are left as they are.
     """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError, TypeError):
-        return
-    mallopt(M_MMAP_MAX, 0)
-    mallopt(M_TRIM_THRESHOLD, -1)
+    global _keeps
+    _keeps = _malloc("mallopt", M_MMAP_MAX, 0) and _malloc("mallopt", M_TRIM_THRESHOLD, -1)
 
 
-def return_freed_memory() -> None:
-    """Give the system what was freed, if malloc is glibc's: small pieces keep large ones from taking such a place."""
+@contextmanager
+def large_tensors_apart(picture: int) -> Iterator[None]:
+    """Give back what was freed; what is then as large as a picture gets pages of its own, which go back at once.
+
+    Among what is kept, small pieces take the places of large ones, which then find none: of pictures of hundreds of
+    megabytes half as many again would be held as are alive. `picture`: its bytes; those of a quarter are large.
+    """
+    _malloc("malloc_trim", 0)
+    apart = _keeps and _malloc("mallopt", M_MMAP_MAX, PIECES)
+    if apart and not _malloc("mallopt", M_MMAP_THRESHOLD, max(LARGE, picture // 4)):
+        _malloc("mallopt", M_MMAP_THRESHOLD, USUAL_MOST)
     try:
-        ctypes.CDLL(None).malloc_trim(0)
+        yield
+    finally:
+        if apart:
+            _malloc("mallopt", M_MMAP_MAX, 0)
+
+
+def _malloc(function: str, *values: int) -> bool:
+    """Call a function of glibc's malloc; whether it did as it was told."""
+    try:
+        return bool(getattr(ctypes.CDLL(None), function)(*values))
     except (OSError, AttributeError, TypeError):
-        return
+        return False
 
 
 def _has_bf16(device: torch.device) -> bool:

@@ -164,7 +164,7 @@ class _Run:
     def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if self.used >= self.budget - 1:
             raise _BudgetSpent
-        beyond = _outside(x).square_().sum()
+        beyond = torch.stack([_outside(channel).square_().sum() for channel in x.unbind(1)]).sum()
         leaf = x.detach().requires_grad_()
         with torch.enable_grad():  # optimisers work without
             loss = self.objective(self.network(leaf, self.objective.layers))
@@ -180,10 +180,13 @@ class _Run:
         self.best_loss = torch.where(better, total, self.best_loss)
         self._report(total, {**loss.parts, FENCE: penalty}, x.detach())
         gradient = gradient.contiguous()  # it comes in channels_last; the optimisers see vectors
-        return total, gradient.add_(_outside(x).mul_(2 * self.fence))
+        for part, channel in zip(gradient.unbind(1), x.unbind(1), strict=True):
+            part.add_(_outside(channel).mul_(2 * self.fence))
+        return total, gradient
 
     def deliver(self, reason: Reason) -> Solution:
-        average = None if self.state is None else self.state.average
+        average, notes = None if self.state is None else self.state.average, self._notes()
+        self.state = None  # its memory is free for the last evaluation
         for candidate in [self.best] if average is None else [average, self.best]:
             image = candidate.clamp(0, 1)
             loss, total = self._loss(image), self.best_loss
@@ -192,7 +195,7 @@ class _Run:
                 break
         if loss is not None:
             self._report(loss.total, loss.parts, image)
-        return Solution(image, float(total), self.used, reason, self._notes())
+        return Solution(image, float(total), self.used, reason, notes)
 
     def _loss(self, image: Image) -> Loss | None:
         """None if there is no memory for it."""
@@ -208,6 +211,7 @@ class _Run:
         """What went wrong, for a person."""
         failed, dropped = int(self.failed), 0 if self.state is None else self.state.dropped
         notes = [
+            told(self.optimizer, self.best.nbytes),
             f"{_times(failed, 'evaluation')} not finite, taken back" if failed else "",
             f"no progress, begun anew without the history {_times(dropped, 'time')}" if dropped else "",
             f"out of memory, history halved {_times(self.lessened, 'time')}" if self.lessened else "",
@@ -223,12 +227,18 @@ class _Run:
             callback(step)
 
 
+def told(optimizer: Optimizer, nbytes: int) -> str:
+    """What an optimiser that says anything of itself says, for pictures of so many bytes."""
+    says: Callable[[int], str] | None = getattr(optimizer, "told", None)
+    return "" if says is None else says(nbytes)
+
+
 def _times(count: int, what: str) -> str:
     return f"{count} {what}{'s' if count > 1 else ''}"
 
 
 def _outside(x: Tensor) -> Tensor:
-    """How far each value is above 1 or, negative, below 0. No second copy of a large picture is made."""
+    """How far each value is above 1 or, negative, below 0; asked for a channel: a large picture is not copied whole."""
     inside = x.clamp(0, 1)
     return torch.sub(x, inside, out=inside)
 

@@ -152,7 +152,7 @@ def resize_to(image: Tensor, size: Sequence[int]) -> Tensor:
         return image
     exact = image if image.dtype == torch.float64 else image.float()  # bicubic weights want more than 8 or 11 bits
     resized = F.interpolate(exact, size=size, mode="bicubic", antialias=True, align_corners=False)
-    return resized.clamp(0, 1).to(image.dtype)
+    return resized.clamp_(0, 1).to(image.dtype)
 
 
 def to_pil(image: Image, alpha: Tensor | None = None) -> Pillow.Image:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
@@ -15,6 +16,7 @@ from gatys_lab.checkpoint import Checkpoint, Keeper
 from gatys_lab.config import DEFAULTS, Config
 from gatys_lab.endings import told, without_memory
 from gatys_lab.engine import AtRest, Callback, optimize
+from gatys_lab.engine import told as said
 from gatys_lab.errors import UnknownName
 from gatys_lab.images import Picture, longest, picture_of, resize, resize_to, shape_at, to_pil
 from gatys_lab.manifest import facts_of
@@ -166,7 +168,14 @@ class Job:
         groups = " + ".join(dict.fromkeys(term.group for term in self.objective.terms))
         tiles = "" if self.tile_px is None else f" in tiles of {self.tile_px} px"
         network = f"network {source} in {self.precision}"
-        return f"device {devices.describe(self.device)}, {network}, {sizes} px{tiles}, {groups}"
+        memory = said(self.optimizer, self._bytes(self.size_px))
+        parts = (f"device {devices.describe(self.device)}", network, f"{sizes} px{tiles}", groups, memory)
+        return ", ".join(part for part in parts if part)
+
+    def _bytes(self, size_px: int) -> int:
+        """Of a picture at this size, in 32 bits."""
+        height, width = shape_at(self.photo.image, size_px)
+        return tiling.IMAGE_BYTES * height * width
 
     def check(self) -> None:
         """Raises ValueError if the pictures are too small for the deepest layer at the final size, or far too large."""
@@ -272,20 +281,25 @@ class Job:
         standing: Frozen | None,
     ) -> Any:
         """From the picture of the size before. Of large ones few are held: no frame here has the photo or the start."""
-        network, objective = self._problem(size_px)
-        if self.tile_px is not None:
-            devices.return_freed_memory()  # the largest maps are over
-        solution = optimize(
-            self._begun(before, size_px, network, standing),
-            network,
-            objective,
-            self.optimizer,
-            evaluations=self.config.evaluations,
-            callbacks=callbacks,
-            tolerance=self.config.tolerance,
-            at_rest=at_rest,
-            standing=standing,
+        height, width = shape_at(self.photo.image, size_px)
+        apart = (
+            devices.large_tensors_apart(tiling.IMAGE_BYTES * height * width)
+            if self.tile_px is not None
+            else nullcontext()
         )
+        with apart:
+            network, objective = self._problem(size_px)
+            solution = optimize(
+                self._begun(before, size_px, network, standing),
+                network,
+                objective,
+                self.optimizer,
+                evaluations=self.config.evaluations,
+                callbacks=callbacks,
+                tolerance=self.config.tolerance,
+                at_rest=at_rest,
+                standing=standing,
+            )
         return replace(solution, image=network.compose(solution.image)) if isinstance(network, Kept) else solution
 
     def _problem(self, size_px: int) -> tuple[Network, Fitted]:

@@ -10,6 +10,7 @@ Gatys et al. 2016, eq. 7. Differs: every loss is a mean, and `balanced` measures
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -17,10 +18,10 @@ from torch import Tensor
 
 from gatys_lab import catalog
 from gatys_lab.types import Features, Image, Loss, Network, StyleLoss, Window
+from gatys_lab.variation import KINDS, total_variation
 
 CONTENT, SMOOTHNESS, STEADINESS = "content", "tv", "temporal"  # the groups that are no style loss
 NOISE = 0.1  # standard deviation, of the pixel range, at the point where `balanced` measures
-EPS = 1e-8  # inside the root of L1 total variation; a hundredth of an 8-bit level
 
 
 class Region(NamedTuple):
@@ -83,10 +84,19 @@ class Term:
     factor: float = 1.0  # of the group within the objective: what * multiplies
     of: int = 0  # which of several styles it is fitted to
     sees: bool = True  # whether fitting it takes the content's features
+    fit_means: Callable[[Callable[[AtLayer], Tensor], Places], AtLayer] | None = None  # to the style's means alone
 
     @property
     def name(self) -> str:
         return self.group if self.layer == "input" else f"{self.group} {self.layer}"
+
+    def fitted(self, content: Features, style: Features | None, places: Places) -> Callable[[Tensor], Tensor]:
+        """To the features of the pictures; to the style's means, where its features tell them (tiling.Looked)."""
+        means = getattr(style, "means", None)
+        if self.fit_means is not None and means is not None:
+            return self.fit_means(partial(means, self.layer), places)
+        seen = content.get(self.layer) if self.sees else None
+        return self.fit(seen, None if style is None else style.get(self.layer), places)
 
 
 @dataclass(frozen=True)
@@ -127,12 +137,12 @@ class Objective:
             for term in self.terms:
                 look, places = None, Places()
                 if is_style(term.group):
-                    look = styles[term.of].get(term.layer)
+                    look = styles[term.of]
                     places = _at(regions[term.of], term.layer) if regions else places
                 if any(place is not None and not place.max() > 0 for place in places):
                     continue
                 terms.append(term)
-                losses.append(term.fit(content.get(term.layer) if term.sees else None, look, places))
+                losses.append(term.fitted(content, look, places))
                 share, extent = (1.0, 1.0) if places.where is None else _spread(places.where)
                 weights.append(term.factor * term.share * share)
                 extents.append(extent)
@@ -209,62 +219,35 @@ def style(
     group = name or (loss if isinstance(loss, str) else type(loss).__name__)
     sees = getattr(built, "needs_content", True)
 
+    def check(places: Places) -> None:
+        if any(place is not None for place in places) and "weights" not in inspect.signature(built.fit).parameters:
+            raise ValueError(f"{group} takes no masks; give its fit() and its __call__() an argument `weights`")
+
     def fit(content: Tensor | None, style: Tensor | None, places: Places) -> Callable[[Tensor], Tensor]:
         assert style is not None and (content is not None or not sees)
         content = style.new_empty(0) if content is None else content
-        if any(place is not None for place in places) and "weights" not in inspect.signature(built.fit).parameters:
-            raise ValueError(f"{group} takes no masks; give its fit() and its __call__() an argument `weights`")
+        check(places)
         target = built.fit(style, content) if places.what is None else built.fit(style, content, places.what)
         return AtLayer(built, target, places.where)
 
-    return Objective(
-        tuple(Term(group, layer, weight, fit, of=of, sees=sees) for layer, weight in _weights(layers).items())
-    )
+    def fit_means(means: Callable[[AtLayer], Tensor], places: Places) -> AtLayer:
+        check(places)
+        target = built.fit_means(means(AtLayer(built, None, places.what)))  # type: ignore[attr-defined]
+        return AtLayer(built, target, places.where)
+
+    term = Term(group, "", 1.0, fit, of=of, sees=sees, fit_means=fit_means if hasattr(built, "fit_means") else None)
+    return Objective(tuple(replace(term, layer=layer, share=share) for layer, share in _weights(layers).items()))
 
 
 def smoothness(kind: str = "l2", *, around: bool = False) -> Objective:
-    """Total variation of the picture: mean squared length (l2) or mean length (l1) of the gradient.
-
-    The length is that of both directions together (Rudin et al. 1992): absolute differences would make steps of edges
-    that are not upright. `around`: the last row and column are neighbours of the first.
-    """
-    if kind not in ("l2", "l1"):
-        raise ValueError(f"no total variation '{kind}'; there are l2, l1")
-
-    def channel(x: Tensor) -> Tensor:
-        dx, dy = (x.roll(-1, dim) - x if around else x.diff(dim=dim) for dim in (3, 2))
-        if kind == "l2":
-            return dx.square().mean() + dy.square().mean()
-        if not around:  # where there are both
-            dx, dy = dx[..., :-1, :], dy[..., :-1]
-        return (dx.square() + dy.square() + EPS).sqrt().mean()
+    """Total variation of the picture, "l2" or "l1": see variation.py."""
+    if kind not in KINDS:
+        raise ValueError(f"no total variation '{kind}'; there are {', '.join(KINDS)}")
 
     def loss(x: Tensor) -> Tensor:
-        return _ByChannel.apply(x, channel)
+        return total_variation(x, kind, around=around)
 
     return Objective((Term(SMOOTHNESS, "input", 1.0, lambda content, style, places: loss, sees=False),))
-
-
-class _ByChannel(torch.autograd.Function):
-    """The mean of a function of each channel, taken again on the way back: few copies of a large picture are held."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.function = function
-        return torch.stack([function(channel) for channel in x.split(1, dim=1)]).mean()
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (x,) = ctx.saved_tensors
-        out = torch.empty_like(x)
-        for channel, place in zip(x.split(1, dim=1), out.split(1, dim=1), strict=True):
-            leaf = channel.detach().requires_grad_()
-            with torch.enable_grad():
-                value = ctx.function(leaf) / x.shape[1]
-            place.copy_(torch.autograd.grad(value, leaf, gradients[0])[0])
-        return out, None
 
 
 def steadiness(before: Image, trust: Tensor) -> Objective:
@@ -293,7 +276,7 @@ def balanced(objective: Fitted, network: Network, photo: Image, seed: int = 0) -
     there as a part of the whole picture.
     """
     noise = torch.randn(photo.shape, generator=torch.Generator().manual_seed(seed)).to(photo)
-    point = (photo + NOISE * noise).clamp(0, 1).requires_grad_()
+    point = noise.mul_(NOISE).add_(photo).clamp_(0, 1).requires_grad_()
     features = network(point, objective.layers)
     whole: dict[str, float] = {}
     for term in objective.terms:
@@ -301,8 +284,7 @@ def balanced(objective: Fitted, network: Network, photo: Image, seed: int = 0) -
     weights = []
     fitted = zip(objective.terms, objective.losses, objective.extents, objective.reads, strict=True)
     for term, loss, extent, read in fitted:
-        (gradient,) = torch.autograd.grad(loss(features[read]), point, retain_graph=True)
-        norm = float(torch.linalg.vector_norm(gradient))
+        norm = float(torch.linalg.vector_norm(*torch.autograd.grad(loss(features[read]), point, retain_graph=True)))
         if not 0 < norm < float("inf"):
             raise ValueError(f"cannot balance '{term.name}': its gradient on this picture is {norm}; give raw weights")
         weights.append(term.factor * term.share / whole[term.group] / norm * extent)

@@ -28,7 +28,7 @@ LEAST = 32  # px of a tile that anybody may ask for
 SMALL, LARGE = 256, 2048  # px of a tile that is chosen; beyond, margins take less than 15 % of it
 SHARE = 0.8  # of the memory that is free, which is used
 GROWS = 1.5  # peak over what autograd keeps: gradients, copies; .9 to 1.45 for lite and vgg19, 512 and 1,024 px
-IMAGE_BYTES, IMAGES = 12, 14  # of a pixel in 32 bits; pictures that a run holds at most besides what L-BFGS remembers
+IMAGE_BYTES, IMAGES = 12, 9  # of a pixel in 32 bits; pictures that a run holds at most besides what L-BFGS remembers
 
 
 class Span(NamedTuple):
@@ -163,6 +163,14 @@ class Looked(Mapping[str, Tensor]):
         with torch.no_grad():
             return self.network(self.image, (layer,))[layer]
 
+    def means(self, layer: str, loss: AtLayer) -> Tensor:
+        """What a loss without a target takes of the means of a layer: no map is held."""
+        if not isinstance(self.network, Tiled):
+            return loss.means(self[layer])
+        read = f"means of {layer}"
+        with torch.no_grad():
+            return replace(self.network, means={read: Means(layer, loss)})(self.image, (read,))[read]
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.layers)
 
@@ -197,7 +205,8 @@ def chosen(
     reads = tuple(layer for layer in layers if layer != "input")
     each = GROWS * memory.per_px(network, reads) if reads else 0.0
     pixels = shape[0] * shape[1]
-    left = SHARE * free - IMAGES * IMAGE_BYTES * pixels - min(lbfgs.ROOM, 2 * lbfgs.PAIRS * IMAGE_BYTES * pixels)
+    pairs = lbfgs.build().pairs(IMAGE_BYTES * pixels)
+    left = SHARE * free - (IMAGES + 2 * pairs) * IMAGE_BYTES * pixels
     if each * pixels <= left:
         return None
     side = max(left / 2 / each, 0) ** 0.5 - 2 * margin_px(network, reads)

@@ -45,7 +45,9 @@ class Averaged(StyleLoss[T], Protocol):
     """A style loss that is a function of means over positions, which can be taken of a picture part by part.
 
     `loss(f, target, weights) == loss.of_means(loss.means(f, target, weights), target)`, up to rounding. A target that
-    has the positions of the content needs a method `part(target, (rows, columns)) -> target` besides.
+    has the positions of the content needs a method `part(target, (rows, columns)) -> target` besides. Where the target
+    is a function of `m = means(style, None, weights)` alone, a method `fit_means(m) -> target` says so: then no map of
+    the style is held either.
     """
 
     def means(self, features: Tensor, target: T, weights: Tensor | None = None) -> Tensor:

@@ -34,16 +34,19 @@ class BNStatistics:
     def __call__(self, features: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
         return _distance(_statistics(features, weights), target)
 
-    def means(self, features: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Both moments about the style's mean, where few digits are lost (N, 2, C)."""
+    def means(self, features: Tensor, target: Tensor | None, weights: Tensor | None = None) -> Tensor:
+        """Both moments about the style's mean, where few digits are lost (N, 2, C); without a target, about 0."""
         x, p = _moments.positions(features), _moments.normalised(weights, features)
-        off = x - target.chunk(2, dim=1)[0][:, None]
+        off = x if target is None else x - target.chunk(2, dim=1)[0][:, None]
         return torch.stack([_moments.mean(off, p), _moments.mean(off.square(), p)], dim=1)
+
+    def fit_means(self, means: Tensor) -> Tensor:
+        mu, square = means.unbind(1)
+        return torch.cat([mu, _deviation(mu, square)], dim=1)
 
     def of_means(self, means: Tensor, target: Tensor) -> Tensor:
         off, square = means.unbind(1)
-        sigma = ((square - off.square()).clamp(min=0) + EPS).sqrt()
-        return _distance(torch.cat([target.chunk(2, dim=1)[0] + off, sigma], dim=1), target)
+        return _distance(torch.cat([target.chunk(2, dim=1)[0] + off, _deviation(off, square)], dim=1), target)
 
 
 def build() -> BNStatistics:
@@ -53,6 +56,11 @@ def build() -> BNStatistics:
 def _distance(statistics: Tensor, target: Tensor) -> Tensor:
     """() of (N, 2 C)."""
     return (statistics - target).square().sum(1).mean() / (target.shape[1] // 2)
+
+
+def _deviation(mean: Tensor, square: Tensor) -> Tensor:
+    """(N, C) of the first two moments about any point."""
+    return ((square - mean.square()).clamp(min=0) + EPS).sqrt()
 
 
 def _statistics(features: Tensor, weights: Tensor | None) -> Tensor:

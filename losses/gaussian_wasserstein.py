@@ -41,27 +41,37 @@ class GaussianWasserstein:
     needs_content: ClassVar[bool] = False
 
     def fit(self, style: Tensor, content: Tensor, weights: Tensor | None = None) -> Gaussian:
-        mu, covariance = _statistics(style.detach(), weights)
-        values, axes = torch.linalg.eigh(covariance)
-        root = (axes * values.clamp(min=0).sqrt()[:, None]) @ axes.mT
-        return Gaussian(mu, root, _trace(covariance))
+        return _gaussian(*_statistics(style.detach(), weights))
 
     def __call__(self, features: Tensor, target: Gaussian, weights: Tensor | None = None) -> Tensor:
         return _distance(*_statistics(features, weights), target)
 
-    def means(self, features: Tensor, target: Gaussian, weights: Tensor | None = None) -> Tensor:
-        """Both moments about the style's mean, where few digits are lost: (N, C, 1 + C)."""
+    def means(self, features: Tensor, target: Gaussian | None, weights: Tensor | None = None) -> Tensor:
+        """Both moments about the style's mean, where few digits are lost: (N, C, 1 + C); without a target, about 0."""
         x, p = _moments.positions(features), _moments.normalised(weights, features)
-        off = x - target.mean[:, None]
+        off = x if target is None else x - target.mean[:, None]
         return torch.cat([_moments.mean(off, p)[..., None], _moments.gram(off, p)], dim=2)
 
+    def fit_means(self, means: Tensor) -> Gaussian:
+        return _gaussian(means[..., 0], _covariance(means))
+
     def of_means(self, means: Tensor, target: Gaussian) -> Tensor:
-        off, second = means[..., :1], means[..., 1:]
-        return _distance(target.mean + off[..., 0], _precise(second - off @ off.mT), target)
+        return _distance(target.mean + means[..., 0], _covariance(means), target)
 
 
 def build() -> GaussianWasserstein:
     return GaussianWasserstein()
+
+
+def _gaussian(mu: Tensor, covariance: Tensor) -> Gaussian:
+    values, axes = torch.linalg.eigh(covariance)
+    return Gaussian(mu, (axes * values.clamp(min=0).sqrt()[:, None]) @ axes.mT, _trace(covariance))
+
+
+def _covariance(means: Tensor) -> Tensor:
+    """Of both moments about any point (N, C, 1 + C)."""
+    off, second = means[..., :1], means[..., 1:]
+    return _precise(second - off @ off.mT)
 
 
 def _statistics(features: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:

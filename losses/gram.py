@@ -32,8 +32,11 @@ class Gram:
     def __call__(self, features: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
         return self.of_means(self.means(features, target, weights), target)
 
-    def means(self, features: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+    def means(self, features: Tensor, target: Tensor | None, weights: Tensor | None = None) -> Tensor:
         return _moments.gram(_moments.positions(features), _moments.normalised(weights, features))  # (N, C, C)
+
+    def fit_means(self, means: Tensor) -> Tensor:
+        return means
 
     def of_means(self, means: Tensor, target: Tensor) -> Tensor:
         return (means - target).square().sum((1, 2)).mean() / (4 * means.shape[1] ** 2)

@@ -32,8 +32,11 @@ class LinearMMD:
     def __call__(self, features: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
         return self.of_means(self.means(features, target, weights), target)
 
-    def means(self, features: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+    def means(self, features: Tensor, target: Tensor | None, weights: Tensor | None = None) -> Tensor:
         return _moments.mean(_moments.positions(features), _moments.normalised(weights, features))  # (N, C)
+
+    def fit_means(self, means: Tensor) -> Tensor:
+        return means
 
     def of_means(self, means: Tensor, target: Tensor) -> Tensor:
         return (means - target).square().sum(1).mean()

@@ -55,10 +55,13 @@ class PolyMMD:
             total = total + self.by_gram * (_moments.gram(x, p) - target.gram).square().sum((1, 2))
         return total.mean()
 
-    def means(self, features: Tensor, target: Moments, weights: Tensor | None = None) -> Tensor:
+    def means(self, features: Tensor, target: Moments | None, weights: Tensor | None = None) -> Tensor:
         """The mean beside the Gram matrix, (N, C, 1 + C)."""
         x, p = _moments.positions(features), _moments.normalised(weights, features)
         return torch.cat([_moments.mean(x, p)[..., None], _moments.gram(x, p)], dim=2)
+
+    def fit_means(self, means: Tensor) -> Moments:
+        return Moments(means[..., 0], means[..., 1:])
 
     def of_means(self, means: Tensor, target: Moments) -> Tensor:
         by_mean = self.by_mean * (means[..., 0] - target.mean).square().sum(1)

@@ -58,8 +58,7 @@ def test_the_direction_is_that_of_the_two_loops(size: int, steps: int, scale: fl
         own = (float(s @ y), float(y @ y), float(s @ gradient), float(y @ gradient))
         _history.add(history, s, y, own, against)
         pairs = [*pairs, (s, y)][-size:]
-    out = torch.empty_like(gradient)
-    slope = _history.direction(history, gradient, float(gradient @ gradient), scale, out)
+    out, slope = _history.direction(history, gradient, float(gradient @ gradient), scale)
     wanted = -two_loops(pairs, gradient, scale)
     assert float((out - wanted).norm()) < 1e-10 * float(wanted.norm())
     assert slope == pytest.approx(float(gradient @ wanted), rel=1e-9)
@@ -315,16 +314,16 @@ def test_a_kinked_loss_falls_without_wolfe_points() -> None:
     assert losses[-1] < 0.05 * losses[0]
 
 
-def test_of_a_large_picture_fewer_steps_are_remembered_and_it_is_said(monkeypatch, caplog) -> None:
-    caplog.set_level("INFO")
+def test_of_a_large_picture_fewer_steps_are_remembered_and_it_is_said(monkeypatch) -> None:
     x = torch.zeros(1, 3, 40, 50, dtype=torch.float32)
 
     def pairs(**options: int) -> int:
         return lbfgs.build(**options).start(x).history.pairs.shape[1]
 
-    assert pairs() == 10 and not caplog.text
+    assert pairs() == 10 and not lbfgs.build().told(x.nbytes)
     monkeypatch.setattr(lbfgs, "ROOM", 8 * x.nbytes)
-    assert pairs() == 4 and "remembers 4 steps" in caplog.text
-    assert pairs(history=7) == 7
+    assert pairs() == 4 and "remembers 4 steps" in lbfgs.build().told(x.nbytes)
+    assert pairs(history=7) == 7 and not lbfgs.build(history=7).told(x.nbytes)
+    assert lbfgs.build().sized(x.nbytes) == lbfgs.build(history=4)
     monkeypatch.setattr(lbfgs, "ROOM", 0)
     assert pairs() == 2

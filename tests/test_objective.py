@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 import torch
 
-from gatys_lab import catalog
+from gatys_lab import catalog, variation
 from gatys_lab.losses import gram
 from gatys_lab.networks import lite
 from gatys_lab.objective import balanced, content, smoothness, style
@@ -47,6 +47,22 @@ def test_each_loss_is_what_its_formula_says(network, pictures):
     torch.testing.assert_close(l1, both.mean(), atol=1e-3, rtol=0)
     with pytest.raises(ValueError, match="l2, l1"):
         smoothness("l3")
+
+
+@pytest.mark.parametrize("around", [False, True])
+@pytest.mark.parametrize("kind", ["l2", "l1"])
+def test_total_variation_is_the_same_in_bands(kind, around, monkeypatch):
+    x = torch.rand(1, 3, 13, 9, dtype=torch.float64, requires_grad=True)
+
+    def value(x):
+        return variation.total_variation(x, kind, around=around)
+
+    whole, (slope,) = value(x), torch.autograd.grad(value(x), x)
+    assert torch.autograd.gradcheck(value, x)
+    for rows in (1, 3, 5, 12):
+        monkeypatch.setattr(variation, "BAND", 3 * (9 + around) * rows)
+        torch.testing.assert_close(value(x), whole)
+        torch.testing.assert_close(torch.autograd.grad(value(x), x)[0], slope)
 
 
 def test_targets_are_detached(network, pictures):

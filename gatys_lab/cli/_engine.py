@@ -138,9 +138,6 @@ def foretell(job: Any) -> int:
     peak = found.more if found.peak is None else found.peak
     there = "" if found.free is None else f"; {gigabytes(found.more)} of it to come, {gigabytes(found.free)} are free"
     click.echo(f"memory: about {gigabytes(peak)}{there}: {'it fits' if found.fits else 'it does not fit'}")
-    if job.tile_px is not None:
-        click.echo(f"this is without tiles; in those of {job.tile_px} px it takes less memory and more time")
-        return 0
     if not found.fits:
         click.echo(
             f"what would fit: --size {found.largest_px}, or less memory with --optimizer lbfgs,history=3 or adam"

@@ -63,12 +63,12 @@ def add(history: History, s: Tensor, y: Tensor, own: tuple[float, float, float, 
     history.seen += 1
 
 
-def direction(history: History, gradient: Tensor, squared: float, scale: float, out: Tensor) -> float:
-    """Write -H g (n,) into `out` and return the slope -g'H g. `squared` is g'g, `scale` is c. Waits for no device."""
+def direction(history: History, gradient: Tensor, squared: float, scale: float) -> tuple[Tensor, float]:
+    """-H g (n,) and the slope -g'H g. `squared` is g'g, `scale` is c. Waits for no device."""
     inverse, sy, yy, slopes = (each.numpy() for each in (history.inverse, history.sy, history.yy, history.slopes))
     p = inverse @ slopes[0]
     q = inverse.T @ (sy * p + scale * (yy @ p - slopes[1]))
     weights = np.concatenate([q, -scale * p])  # (2m,) of S, Y
-    on_device = torch.from_numpy(weights).to(out.dtype).to(out.device, non_blocking=True)
-    torch.mul(gradient, -scale, out=out).addmv_(history.pairs.flatten(0, 1).T, on_device, alpha=-1)
-    return -scale * squared - float(weights @ slopes.ravel())
+    on_device = torch.from_numpy(weights).to(gradient.dtype).to(gradient.device, non_blocking=True)
+    d = torch.mul(gradient, -scale).addmv_(history.pairs.flatten(0, 1).T, on_device, alpha=-1)
+    return d, -scale * squared - float(weights @ slopes.ravel())

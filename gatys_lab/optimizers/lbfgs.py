@@ -8,7 +8,6 @@ loss that is not finite shortens the step, a search without progress starts agai
 that are accepted one after the other and lead nowhere.
 """
 
-import logging
 from dataclasses import dataclass, replace
 from math import inf, isfinite, nan, sqrt
 from typing import Literal, NamedTuple
@@ -20,7 +19,6 @@ from torch import Tensor
 from gatys_lab.optimizers import _history, _linesearch
 from gatys_lab.types import Evaluate
 
-log = logging.getLogger(__name__)
 FIRST_MOVE = 0.05  # of the very first trial, root mean square over the pixels; the search lengthens and shortens it
 PAIRS, FEWEST, ROOM = 10, 2, 5 << 28  # kept, where nothing is said; at least; bytes that they may take
 MOST = 10_000  # pairs
@@ -36,8 +34,6 @@ class LBFGSState:
     x: Tensor
     history: _history.History
     gradient: Tensor  # (n,) at x
-    trial: Tensor  # like x; scratch, as is
-    lines: Tensor  # (3, n) the direction d, the change y of the gradient from x to the trial, the gradient g there
     loss: float = nan  # at x; nan until it was evaluated
     squared: float = nan  # |gradient|^2
     steepest: float = 0.0  # the largest |gradient| seen
@@ -53,8 +49,14 @@ class LBFGSState:
 
 
 class Seen(NamedTuple):
-    """What one evaluation brings to the host: the loss, and products of the lines d, y, g with one another."""
+    """What one evaluation at a step along the direction d brings: vectors, and to the host their products.
 
+    Of a large picture they are much: they are held no longer than until the next evaluation.
+    """
+
+    x: Tensor  # where it was
+    g: Tensor  # (n,) the gradient there
+    y: Tensor  # (n,) its change from the iterate
     step: float
     loss: float
     yd: float
@@ -80,43 +82,49 @@ class LBFGS:
     max_retries: int
 
     def start(self, x: Tensor) -> LBFGSState:
-        """Allocates 2 * history + 6 vectors like `x` (any shape), in float32 or float64."""
+        """Allocates 2 * history + 2 vectors like `x` (any shape), in float32 or float64.
+
+        A step takes 2 more while it evaluates, and 4 between evaluations.
+        """
         dtype = torch.promote_types(x.dtype, torch.float32)
         x = x.detach().to(dtype, memory_format=torch.contiguous_format, copy=True)
         flat = x.view(-1)
-        return LBFGSState(
-            x,
-            _history.empty(self._pairs(x), flat),
-            gradient=torch.zeros_like(flat),
-            trial=torch.empty_like(x),
-            lines=flat.new_zeros(3, flat.numel()),
-        )
+        return LBFGSState(x, _history.empty(self.pairs(x.nbytes), flat), gradient=torch.zeros_like(flat))
 
-    def _pairs(self, x: Tensor) -> int:
-        """By the size of `x` alone, so that a run is the same on every machine."""
-        if self.history is not None:
-            return self.history
-        pairs = min(PAIRS, max(FEWEST, ROOM // (2 * x.nbytes)))
-        if pairs < PAIRS:
-            log.info("lbfgs remembers %d steps of a picture this large, not %d (lbfgs,history=%d)", pairs, PAIRS, PAIRS)
-        return pairs
+    def pairs(self, nbytes: int) -> int:
+        """By the size of a vector alone, so that a run is the same on every machine."""
+        return min(PAIRS, max(FEWEST, ROOM // (2 * nbytes))) if self.history is None else self.history
+
+    def sized(self, nbytes: int) -> "LBFGS":
+        """The same, with the history that it has for vectors of so many bytes."""
+        return replace(self, history=self.pairs(nbytes))
+
+    def told(self, nbytes: int) -> str:
+        """What a person should know of it for vectors of so many bytes."""
+        pairs = self.pairs(nbytes)
+        if self.history is not None or pairs == PAIRS:
+            return ""
+        return f"lbfgs remembers {pairs} steps of a picture this large, not {PAIRS} (lbfgs,history={PAIRS})"
 
     def step(self, evaluate: Evaluate, state: LBFGSState) -> LBFGSState:
         """Move along one direction, as far as the line search says; in the first step also evaluate `x` itself."""
         if not isfinite(state.loss) and not self._first(evaluate, state):
             return state
-        slope = self._aim(state)
+        d, slope = self._aim(state)
         noise = NOISE * torch.finfo(state.x.dtype).eps * abs(state.loss)
         search = _linesearch.begin(state.loss, slope, 1.0, noise)
-        while search.outcome is None:
-            seen = _look(evaluate, state, search.step)
+        while True:
+            seen = _look(evaluate, state, d, search.step)
             if not self._usable(seen, state):
                 if state.reason is not None:
                     return state
                 seen = seen._replace(loss=inf)
             search = _linesearch.advance(search, seen.loss, seen.gd)
+            if search.outcome is not None:
+                break
+            del seen  # its vectors are not held beside the next one's
         if search.outcome == "accepted" or seen.loss < state.loss - noise:
-            _accept(state, seen, slope)
+            _accept(state, seen, d, slope)
             self._watch(state, search.trials, noise)
         else:
             self._restart(state)
@@ -124,12 +132,12 @@ class LBFGS:
 
     def smaller(self, x: Tensor) -> "LBFGS | None":
         """Half the history, which is nearly all of its memory."""
-        pairs = self._pairs(x)
+        pairs = self.pairs(x.nbytes)
         return replace(self, history=pairs // 2) if pairs > 1 else None
 
     def _first(self, evaluate: Evaluate, state: LBFGSState) -> bool:
         """Evaluate where it starts. False: not finite, or nothing to descend."""
-        seen = _look(evaluate, state, 0.0)
+        seen = _look(evaluate, state, None, 0.0)
         if not self._usable(seen, state):
             return False
         _arrive(state, seen)
@@ -137,13 +145,13 @@ class LBFGS:
             state.scale = FIRST_MOVE * sqrt(state.x.numel() / seen.gg)
         return state.reason is None
 
-    def _aim(self, state: LBFGSState) -> float:
-        """Write the direction; return its slope, which is negative."""
-        slope = _history.direction(state.history, state.gradient, state.squared, state.scale, state.lines[0])
+    def _aim(self, state: LBFGSState) -> tuple[Tensor, float]:
+        """The direction (n,) and its slope, which is negative."""
+        d, slope = _history.direction(state.history, state.gradient, state.squared, state.scale)
         if not -inf < slope < 0:
             _history.forget(state.history)
-            slope = _history.direction(state.history, state.gradient, state.squared, state.scale, state.lines[0])
-        return slope
+            d, slope = _history.direction(state.history, state.gradient, state.squared, state.scale)
+        return d, slope
 
     def _usable(self, seen: Seen, state: LBFGSState) -> bool:
         state.retries = 0 if seen.finite else state.retries + 1
@@ -180,35 +188,33 @@ def build(history: int | None = None, max_retries: int = 5) -> LBFGS:
     return LBFGS(history, max_retries)
 
 
-def _look(evaluate: Evaluate, state: LBFGSState, step: float) -> Seen:
-    """Evaluate at a step along the direction. The only place where the host waits for the device, once."""
-    trial, (d, y, g) = state.trial, state.lines
-    torch.add(state.x.view(-1), d, alpha=step, out=trial.view(-1))
-    loss, gradient = evaluate(trial)
-    g.view_as(trial).copy_(gradient)
-    torch.sub(g, state.gradient, out=y)
-    near = state.lines[1:] @ state.lines.T  # (2, 3)
+def _look(evaluate: Evaluate, state: LBFGSState, d: Tensor | None, step: float) -> Seen:
+    """Evaluate at a step along d, if there is one. The only place where the host waits for the device, once."""
+    x = state.x.clone() if d is None else torch.add(state.x, d.view_as(state.x), alpha=step)
+    loss, gradient = evaluate(x)
+    g = torch.empty_like(x).copy_(gradient).view(-1)
+    del gradient  # it may be a buffer of the caller's
+    y = g - state.gradient
+    d = y if d is None else d
+    near = [torch.dot(a, b) for a, b in ((y, d), (y, y), (y, g), (g, d), (g, g))]
     against = _history.products(state.history, y)  # (2m,)
-    numbers = torch.cat([loss.view(1), near.view(-1), against]).tolist()
-    value, yd, yy, yg, gd, _, gg = numbers[:7]
-    return Seen(step, value, yd, yy, yg, gd, gg, np.array(numbers[7:]))
+    value, yd, yy, yg, gd, gg, *rest = torch.cat([torch.stack([loss.to(y), *near]), against]).tolist()
+    return Seen(x, g, y, step, value, yd, yy, yg, gd, gg, np.array(rest))
 
 
-def _accept(state: LBFGSState, seen: Seen, slope: float) -> None:
-    """The trial becomes `x`. A pair without curvature is not written down."""
+def _accept(state: LBFGSState, seen: Seen, d: Tensor, slope: float) -> None:
+    """The trial becomes `x`; `d` is spent. A pair without curvature is not written down."""
     _history.turn(state.history, seen.against)
     sy, sg = seen.step * seen.yd, seen.step * seen.gd
     curved = sy > torch.finfo(state.x.dtype).eps * seen.step * -slope  # against |s.g|: a loss has no scale of its own
     if curved and seen.yy > 0:  # it may underflow
-        d, y, _ = state.lines
-        _history.add(state.history, d.mul_(seen.step), y, (sy, seen.yy, sg, seen.yg), seen.against)
+        _history.add(state.history, d.mul_(seen.step), seen.y, (sy, seen.yy, sg, seen.yg), seen.against)
         state.scale = sy / seen.yy
     _arrive(state, seen)
 
 
 def _arrive(state: LBFGSState, seen: Seen) -> None:
-    state.x, state.trial = state.trial, state.x
-    state.gradient.copy_(state.lines[2])
+    state.x, state.gradient = seen.x, seen.g
     state.loss, state.squared = seen.loss, seen.gg
     state.steepest = max(state.steepest, sqrt(seen.gg))
     if sqrt(seen.gg) <= torch.finfo(state.x.dtype).eps * state.steepest:
