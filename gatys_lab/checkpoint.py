@@ -13,13 +13,14 @@ import glob
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from gatys_lab.digests import sha256
@@ -30,6 +31,7 @@ from gatys_lab.trace import Row, Trace
 
 log = logging.getLogger(__name__)
 KIND = "gatys_lab run 1"
+NAMES = {torch.float32: "F32", torch.float64: "F64", torch.int64: "I64"}  # of what optimisers and the engine hold
 OPEN = {"precision": "auto", "threads": None, "tile": "auto"}  # what this machine may choose otherwise another time
 
 
@@ -111,13 +113,13 @@ class Keeper:
         first, self._written = self._written is None, time.monotonic()
         self.trace.settle()
         try:
-            write_whole(self._path, self._bytes(place, freeze(standing)), _mark(self._path)[1:])
+            write_whole(self._path, self._pieces(place, freeze(standing)), _mark(self._path)[1:])
         except OSError as error:
             if first:
                 raise
             log.warning("no checkpoint this time: %s", error)
 
-    def _bytes(self, place: int, frozen: Frozen) -> bytes:
+    def _pieces(self, place: int, frozen: Frozen) -> Iterator[bytes | memoryview]:
         rows = [asdict(row) for row in self.trace.rows]
         said = {
             "facts": self._facts,
@@ -128,7 +130,22 @@ class Keeper:
         }
         said |= {"numbers": frozen.numbers, "strides": frozen.strides}
         run = json.dumps(said)
-        return save(dict(frozen.tensors), {"kind": KIND, "run": run, "sha256": sha256(run.encode())})
+        return pieces(frozen.tensors, {"kind": KIND, "run": run, "sha256": sha256(run.encode())})
+
+
+def pieces(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Iterator[bytes | memoryview]:
+    """The bytes of a safetensors file, of what a run holds on the CPU: its own `save` makes two copies of all of it."""
+    ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))  # aligned, as it does
+    header, end = dict[str, Any](__metadata__=dict(metadata)), 0
+    for name, tensor in ordered:
+        place = [end, end + tensor.nbytes]
+        header[name] = {"dtype": NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": place}
+        end = place[1]
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little") + text
+    for _, tensor in ordered:
+        yield tensor.numpy().reshape(-1).view(np.uint8).data
 
 
 def _mark(path: Path) -> str:

@@ -2,7 +2,10 @@
 
 import re
 
-WANTING = re.compile("out of memory|not enough memory|allocate memory|bad_alloc", re.IGNORECASE)
+WANTING = re.compile(
+    "out of memory|not enough memory|allocate memory|bad_alloc|could not create a primitive$",  # oneDNN, for its code
+    re.IGNORECASE,
+)
 WANTED = re.compile(r"allocate ([\d.]+) ?(bytes|[KMGT]i?B)", re.IGNORECASE)
 
 

@@ -3,7 +3,7 @@
 import os
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from gatys_lab.config import PICTURES
 CACHE_VARIABLE = "GATYS_LAB_CACHE"
 
 
-def write_whole(path: Path, data: bytes | memoryview, mark: str = "") -> None:
+def write_whole(path: Path, data: bytes | memoryview | Iterable[bytes | memoryview], mark: str = "") -> None:
     """Put `data` at `path`. Whatever fails, an older file of that name stays as it was and nothing is left behind."""
     with whole(path, mark) as part, part.open("wb") as file:
-        file.write(data)
+        file.writelines([data] if isinstance(data, bytes | memoryview) else data)
 
 
 @contextmanager

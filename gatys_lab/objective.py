@@ -232,10 +232,10 @@ def style(
 
     def fit_means(means: Callable[[AtLayer], Tensor], places: Places) -> AtLayer:
         check(places)
-        target = built.fit_means(means(AtLayer(built, None, places.what)))  # type: ignore[attr-defined]
-        return AtLayer(built, target, places.where)
+        return AtLayer(built, of_means(means(AtLayer(built, None, places.what))), places.where)
 
-    term = Term(group, "", 1.0, fit, of=of, sees=sees, fit_means=fit_means if hasattr(built, "fit_means") else None)
+    of_means: Any = getattr(built, "fit_means", None)
+    term = Term(group, "", 1.0, fit, of=of, sees=sees, fit_means=fit_means if of_means else None)
     return Objective(tuple(replace(term, layer=layer, share=share) for layer, share in _weights(layers).items()))
 
 

@@ -112,9 +112,9 @@ def _in_tiles(job: "Job", slack: float) -> tuple[float, float]:
     for size, tile in IN_TILES:
         asked.append(replace(_at(unbalanced, int(size * scale), 3), tile_px=int(tile * scale)))
     counted = [(_pixels(trial, trial.size_px), _counted(trial)) for trial in asked]
-    each, (pixels, last) = slope(counted[:2]), counted[2]
-    tile = max(0.0, last - each * pixels) / max(_looks(asked[2], asked[2].size_px))
-    return slack * tile * max(_looks(job, job.size_px)), each
+    each, (few, last) = slope(counted[:2]), counted[2]
+    looked = max(0.0, last - each * few) / max(_looks(asked[2], asked[2].size_px))  # bytes of one of its pixels
+    return slack * looked * max(_looks(job, job.size_px)), each
 
 
 def _looks(job: "Job", size_px: int) -> list[int]:

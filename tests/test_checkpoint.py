@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
-from safetensors.torch import save_file
+from safetensors.torch import load, save_file
 
 from gatys_lab import catalog, checkpoint, cli, manifest, stylize
-from gatys_lab.checkpoint import Checkpoint
+from gatys_lab.checkpoint import Checkpoint, pieces
 from gatys_lab.states import freeze, thaw
 
 QUICK = {"size_px": 80, "evaluations": 9, "smallest_px": 32, "threads": 1}  # two sizes
@@ -91,7 +91,7 @@ def test_what_is_painted_in_a_soft_mask_only(photo, painting, tmp_path):
 
 def test_the_clock_says_when_it_is_written(photo, painting, tmp_path, monkeypatch):
     written = []
-    monkeypatch.setattr(checkpoint, "write_whole", lambda path, data, mark: written.append(len(data)))
+    monkeypatch.setattr(checkpoint, "write_whole", lambda path, data, mark: written.append(len(list(data))))
     stylize(photo, painting, checkpoint=Checkpoint(tmp_path / "run", every_seconds=1000), **QUICK)
     rarely = len(written)
     stylize(photo, painting, checkpoint=Checkpoint(tmp_path / "run", every_seconds=0), **QUICK)
@@ -240,3 +240,12 @@ def test_sigkill_at_twenty_moments(photo, painting, tmp_path, environment):
         pixels, killed = killed_and_resumed(photo, painting, tmp_path / "killed", seconds, environment)
         assert np.array_equal(pixels, whole), seconds
         count += killed
+
+
+def test_a_file_is_written_without_a_copy_of_what_it_holds():
+    picture = torch.rand(1, 3, 5, 7)
+    tensors = {"x": picture, "count": torch.tensor(3), "loss": torch.tensor(0.1, dtype=torch.float64)}
+    header, *held = pieces(tensors, {"kind": "a run"})
+    found = load(b"".join([header, *held]))
+    assert found.keys() == tensors.keys() and all(torch.equal(found[name], tensors[name]) for name in tensors)
+    assert np.frombuffer(held[-1], np.float32).ctypes.data == picture.data_ptr()

@@ -91,7 +91,7 @@ def test_a_loss_may_ask_for_32_bits(measured, photo, painting):
 
 @pytest.mark.parametrize("loss", ["gram", "bn", "mmd-linear", "mmd-poly", "mmd-gaussian"])
 def test_a_picture_made_in_16_bits_is_as_good(photo, painting, loss):
-    """Judged by the network in 32 bits. Single runs scatter: .88 to 1.17 of the loss in 32 bits, over three paintings."""
+    """Judged by the network in 32 bits. Single runs scatter: .88 to 1.17 of the loss in 32 bits, of three paintings."""
     options = {"style_loss": loss, "size_px": 72, "evaluations": 25, "single_scale": True}
     exact = prepare(photo, painting, precision="fp32", **options)
     with torch.no_grad():

@@ -29,6 +29,7 @@ TOLD = {
     REFUSED: "4.6 GiB more were wanted",
     RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity"): "20 MiB more",
     RuntimeError("std::bad_alloc"): "out of memory",
+    RuntimeError("could not create a primitive"): "out of memory",
     np._core._exceptions._ArrayMemoryError((2**40,), np.dtype("u1")): "1 TiB more",
     MemoryError(): "out of memory",
 }
