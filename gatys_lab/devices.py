@@ -99,7 +99,7 @@ def large_tensors_apart(picture: int) -> Iterator[None]:
     Among what is kept, small pieces take the places of large ones, which then find none: of pictures of hundreds of
     megabytes half as many again would be held as are alive. `picture`: its bytes; those of a quarter are large.
     """
-    _malloc("malloc_trim", 0)
+    return_freed_memory()
     apart = _keeps and _malloc("mallopt", M_MMAP_MAX, PIECES)
     if apart and not _malloc("mallopt", M_MMAP_THRESHOLD, max(LARGE, picture // 4)):
         _malloc("mallopt", M_MMAP_THRESHOLD, USUAL_MOST)
@@ -108,6 +108,11 @@ def large_tensors_apart(picture: int) -> Iterator[None]:
     finally:
         if apart:
             _malloc("mallopt", M_MMAP_MAX, 0)
+
+
+def return_freed_memory() -> None:
+    """Give the system what was freed, if malloc is glibc's."""
+    _malloc("malloc_trim", 0)
 
 
 def _malloc(function: str, *values: int) -> bool:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from gatys_lab import memory, tiling
+from gatys_lab import devices, memory, tiling
 from gatys_lab.images import shape_at
 from gatys_lab.meter import Meter, resident
 
@@ -72,6 +72,8 @@ def plan(job: "Job", clock: Callable[[], float] = time.perf_counter) -> Plan:
 
     The time is that of the whole budget: a run with a tolerance may end before.
     """
+    if _tiled(job, job.size_px):
+        devices.return_freed_memory()  # as the run does
     held, free = resident(job.device), memory.available(job.device)
     job = _as_at_the_end(job)
     small = _small(job)

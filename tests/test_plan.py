@@ -14,6 +14,8 @@ from gatys_lab.job import prepare
 from gatys_lab.meter import Meter, resident
 from gatys_lab.plan import Trial, _seconds, extrapolated, line, plan
 
+planned = sys.modules["gatys_lab.plan"]
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -80,6 +82,28 @@ def test_the_plan_of_a_job(one_thread):
     assert found.fits and found.largest_px is None
     assert plan(job_of(96, optimizer="adam")).more < plan(job_of(96)).more
     assert job.run().evaluations == 20  # it is as it was
+
+
+def test_tensors_in_tiles_grow_with_the_pixels_and_the_tile(one_thread, monkeypatch):
+    """What is counted at small sizes with small tiles foretells a larger picture in larger ones."""
+    monkeypatch.setattr(planned, "IN_TILES", ((96, 32), (128, 32), (64, 48)))
+    shallow = {"style_layers": {"relu1_1": 1.0, "relu2_1": 1.0}, "content_layers": {"relu2_1": 1.0}}
+    job = job_of(256, single_scale=True, tile=64, optimizer="lbfgs,history=2", **shallow | {"evaluations": 3})
+    with Meter() as meter:
+        job.run()
+    rest, each = planned._in_tiles(job, 1.0)
+    assert rest > 0 and each > 10 * 12
+    assert rest + each * 256 * 192 == pytest.approx(meter.peak, rel=0.15)
+
+
+def test_the_plan_of_a_job_in_tiles(photo, painting, one_thread, monkeypatch, capsys):
+    monkeypatch.setattr(planned, "IN_TILES", ((64, 32), (80, 32), (48, 32)))
+    options = ["--size", 90, "--threads", 1, "--style-layers", "relu1_1", "--content-layers", "relu1_1"]
+    assert run("plan", photo, painting, *options, "--tile", 32) == 0
+    said = capsys.readouterr().out
+    assert "in tiles of 32 px" in said and "memory: about" in said and "it fits" in said
+    job = prepare(photo, painting, size_px=90, tile=32, precision="fp32", smallest_px=30)
+    assert planned._work(job, 30) == 30 * 24 and planned._work(job, 90) > 90 * 72  # margins, and a second look
 
 
 def test_what_does_not_fit(photo, painting, capsys, monkeypatch):
