@@ -132,11 +132,15 @@ def resize(image: Tensor, size_px: int) -> Tensor:
 
 def shape_at(image: Tensor, size_px: int) -> tuple[int, int]:
     """(height, width) in px that `resize` gives."""
+    return scaled(*image.shape[-2:], size_px)
+
+
+def scaled(height: int, width: int, size_px: int) -> tuple[int, int]:
+    """(height, width) in px of what is so high and wide, when its longest side is `size_px`."""
     if size_px < 1:
         raise ValueError(f"a size of {size_px} px; wanted at least 1")
-    scale = size_px / longest(image)
-    height, width = (max(1, round(side * scale)) for side in image.shape[-2:])
-    return height, width
+    scale = size_px / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def resize_to(image: Tensor, size: Sequence[int]) -> Tensor:
@@ -181,8 +185,21 @@ def write(image: Image | Pillow.Image, path: str | Path, alpha: Tensor | None = 
     `note`: a text that a PNG carries with it (`read_note`).
     """
     check_writable(path)
-    try:
+    with _told(path):
         write_whole(Path(path), encode(image, Path(path).suffix, alpha, note))
+
+
+def write_plain(picture: Pillow.Image, path: Path) -> None:
+    """Write an RGB picture, whole or not at all, as a PPM: no smaller than in memory, and as soon as there."""
+    with _told(path):
+        write_whole(path, b"P6 %d %d 255\n" % picture.size + picture.tobytes())
+
+
+@contextmanager
+def _told(path: str | Path) -> Iterator[None]:
+    """A picture's file that cannot be written is told in a line."""
+    try:
+        yield
     except (OSError, ValueError) as error:  # ValueError: more pixels than the format can hold
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         remedy = "free some space" if getattr(error, "errno", None) == errno.ENOSPC else "choose another name or folder"
