@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
@@ -61,27 +61,3 @@ def _pool(workers: int, threads: int) -> Iterator[ThreadPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-class Beside:
-    """One thing at a time in another thread: who brings too many waits, and hears what went wrong."""
-
-    def __init__(self, depth: int = 2) -> None:
-        self._thread, self._depth = ThreadPoolExecutor(1), depth
-        self._waiting: deque[Future[None]] = deque()
-
-    def __enter__(self) -> "Beside":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._thread.shutdown()
-        if error[0] is None:
-            self._settle(0)
-
-    def __call__(self, work: Callable[..., None], *arguments: Any) -> None:
-        self._settle(self._depth - 1)
-        self._waiting.append(self._thread.submit(work, *arguments))
-
-    def _settle(self, left: int) -> None:
-        while len(self._waiting) > left:
-            self._waiting.popleft().result()

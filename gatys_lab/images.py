@@ -166,7 +166,7 @@ def to_pil(image: Image, alpha: Tensor | None = None) -> Pillow.Image:
     if alpha is not None and alpha.shape != (1, 1, *image.shape[2:]):
         raise ValueError(f"alpha of shape {tuple(alpha.shape)}; wanted {(1, 1, *image.shape[2:])}: resize it first")
     channels = image if alpha is None else torch.cat([image, alpha.to(image)], dim=1)  # (1, 3 or 4, H, W)
-    levels = (channels.detach()[0].permute(1, 2, 0).float().clamp(0, 1) * 255).round().byte().cpu()
+    levels = (channels.detach()[0].permute(1, 2, 0).float() * 255).round_().clamp_(0, 255).byte().cpu()
     return Pillow.fromarray(np.ascontiguousarray(levels.numpy()))
 
 
@@ -185,21 +185,8 @@ def write(image: Image | Pillow.Image, path: str | Path, alpha: Tensor | None = 
     `note`: a text that a PNG carries with it (`read_note`).
     """
     check_writable(path)
-    with _told(path):
-        write_whole(Path(path), encode(image, Path(path).suffix, alpha, note))
-
-
-def write_plain(picture: Pillow.Image, path: Path) -> None:
-    """Write an RGB picture, whole or not at all, as a PPM: no smaller than in memory, and as soon as there."""
-    with _told(path):
-        write_whole(path, b"P6 %d %d 255\n" % picture.size + picture.tobytes())
-
-
-@contextmanager
-def _told(path: str | Path) -> Iterator[None]:
-    """A picture's file that cannot be written is told in a line."""
     try:
-        yield
+        write_whole(Path(path), encode(image, Path(path).suffix, alpha, note))
     except (OSError, ValueError) as error:  # ValueError: more pixels than the format can hold
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         remedy = "free some space" if getattr(error, "errno", None) == errno.ENOSPC else "choose another name or folder"

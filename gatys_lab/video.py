@@ -20,19 +20,20 @@ from PIL import Image as Pillow
 from torch.nn import functional as F
 
 from gatys_lab import __version__, plots
+from gatys_lab._kept import Kept
 from gatys_lab._manners import Finish, Following, Manner, OneByOne
-from gatys_lab._pipeline import Beside, ahead, in_order, own_threads
+from gatys_lab._pipeline import ahead, in_order, own_threads
 from gatys_lab.clips import Clip, Frame, check_clip_writable
 from gatys_lab.clips import write as write_clip
 from gatys_lab.digests import file_digest, sha256
 from gatys_lab.files import write_whole
-from gatys_lab.images import read, to_pil, write_plain
+from gatys_lab.images import as_image, to_pil
 from gatys_lab.metrics import temporal_errors_of
 from gatys_lab.types import Image
 
 __all__ = ["Following", "Manner", "OneByOne", "Outcome", "draw_steadiness", "is_cut", "paint", "steadiness"]
 CUT = 0.15  # of the range from black to white: thumbnails of neighbouring frames that differ by more are another scene
-THUMBNAIL_PX = 16
+THUMBNAIL_PX, LOOKED_AT_PX = 16, 64  # of a thumbnail's side, and about what is looked at of the frame's
 BY_FRAME = " by frame"  # what is said of every pair, in `steadiness`
 UNFINISHED = "unfinished"  # the folder of the clip on its way, among its frames
 
@@ -71,13 +72,14 @@ def paint(
     words = (__version__, file_digest(source), start, end, fps, size_px, key)
     folder = _prepared(out.with_name(f"{out.name}.frames"), sha256(repr(words).encode()))
     unfinished = folder / UNFINISHED / out.name
-    run = _Run(clip, manner, folder, report)
-    with closing(run.frames()) as frames:
-        write_clip(frames, unfinished, sound=source, start=start, end=end)
-    figures = {} if apart is None else steadiness(lambda: clip, run.again, apart)
+    with Kept(folder / "frames.raw") as kept:
+        run = _Run(clip, manner, kept, report)
+        with closing(run.frames()) as frames:
+            write_clip(frames, unfinished, sound=source, start=start, end=end)
+        figures = {} if apart is None else steadiness(lambda: clip, run.again, apart)
     unfinished.replace(out)
     shutil.rmtree(folder)
-    return Outcome(len(run.times), run.resumed, run.scenes, clip.lost, figures)
+    return Outcome(len(run.times), kept.found, run.scenes, clip.lost, figures)
 
 
 @dataclass(frozen=True)
@@ -102,22 +104,26 @@ class _Run:
 
     clip: Clip
     manner: Manner
-    folder: Path
+    kept: Kept
     report: Callable[[int, int], None]
     times: list[tuple[Fraction, Fraction]] = field(default_factory=list)
-    resumed: int = 0
     scenes: int = 0
 
     def frames(self) -> Iterator[_Painted]:
         """Decoding is ahead of the models, these of the manner's end, in here, and that of keeping and encoding."""
         workers, threads = self.manner.workers, torch.get_num_threads()
-        last: Pillow.Image | None = None
+        last, found = None, iter(self.kept)
         groups = ahead(self._groups())
         begun = in_order(self._begin, groups, workers, max(1, threads // workers))
-        with own_threads(threads if workers == 1 else 1), closing(groups), closing(begun), Beside() as keep:
+        with own_threads(threads if workers == 1 else 1), closing(groups), closing(begun):
             for group, finishes in begun:
                 for seen, finish in zip(group, finishes, strict=True):
-                    last = self._finished(seen, finish, last, keep)
+                    if seen.number <= self.kept.found:
+                        last = next(found)
+                    else:
+                        last = to_pil(finish(None if seen.before is None else last))
+                        self.kept.add(last)
+                    self._count(seen)
                     yield _Painted(last, seen.frame.time, seen.frame.duration)
         if not self.times:
             start = f"{float(self.clip.start):g} s"
@@ -137,39 +143,32 @@ class _Run:
         if group:
             yield group
 
-    def _begin(self, group: list[_Seen]) -> Sequence[Finish | None]:
-        if all(self._place(seen).is_file() for seen in group):
-            return [None] * len(group)
+    def _begin(self, group: list[_Seen]) -> Sequence[Finish]:
+        if group[-1].number <= self.kept.found:
+            return [_never] * len(group)
         return self.manner([seen.frame.image for seen in group], [seen.before for seen in group])
 
-    def _finished(self, seen: _Seen, finish: Finish | None, last: Pillow.Image | None, keep: Beside) -> Pillow.Image:
-        place = self._place(seen)
-        if place.is_file():
-            self.resumed += 1
-            picture = to_pil(read(place).image)
-        else:
-            assert finish is not None
-            picture = to_pil(finish(None if seen.before is None else last))
-            keep(write_plain, picture, place)
+    def _count(self, seen: _Seen) -> None:
         self.scenes += seen.before is None
         self.times.append((seen.frame.time, seen.frame.duration))
         self.report(seen.number, max(self.clip.expected, seen.number) if self.clip.expected else 0)
-        return picture
-
-    def _place(self, seen: _Seen) -> Path:
-        return self.folder / f"{seen.number:06}.ppm"
 
     def again(self) -> Iterator[Frame]:
-        """The finished frames, from the folder."""
-        for number, (time, duration) in enumerate(self.times, start=1):
-            yield Frame(read(self.folder / f"{number:06}.ppm").image, time, duration)
+        """The finished frames, once more."""
+        for picture, (time, duration) in zip(self.kept, self.times, strict=True):
+            yield Frame(as_image(picture).image, time, duration)
+
+
+def _never(last: Pillow.Image | None) -> Image:
+    raise AssertionError("this frame is finished")
 
 
 def is_cut(before: Image, frame: Image) -> bool:
     """Whether a new scene begins: the frames' thumbnails differ too much."""
     if before.shape != frame.shape:
         return True
-    small = [F.adaptive_avg_pool2d(image, THUMBNAIL_PX) for image in (before, frame)]
+    step = max(1, min(frame.shape[2:]) // LOOKED_AT_PX)
+    small = [F.adaptive_avg_pool2d(image[..., ::step, ::step], THUMBNAIL_PX) for image in (before, frame)]
     return float((small[0] - small[1]).abs().mean()) > CUT
 
 
