@@ -5,7 +5,7 @@ here is told how many of them it has, and all together have no more than there a
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
@@ -27,7 +27,7 @@ def own_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
+def ahead(items: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
     """The same items, each made in another thread while up to `depth` before it wait to be used."""
     iterator, end = iter(items), object()
     with _pool(1, 1) as pool:
@@ -37,7 +37,9 @@ def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
             yield item  # type: ignore[misc]
 
 
-def in_order(work: Callable[[T], R], items: Iterable[T], workers: int, threads: int) -> Iterator[tuple[T, R]]:
+def in_order(
+    work: Callable[[T], R], items: Iterable[T], workers: int, threads: int
+) -> Generator[tuple[T, R], None, None]:
     """Items and what `work` makes of them, in order; so many are worked at at a time, in so many threads each."""
     with _pool(workers, threads) as pool:
         coming: deque[tuple[T, Future[R]]] = deque()

@@ -132,7 +132,8 @@ def resize(image: Tensor, size_px: int) -> Tensor:
 
 def shape_at(image: Tensor, size_px: int) -> tuple[int, int]:
     """(height, width) in px that `resize` gives."""
-    return scaled(*image.shape[-2:], size_px)
+    height, width = image.shape[-2:]
+    return scaled(height, width, size_px)
 
 
 def scaled(height: int, width: int, size_px: int) -> tuple[int, int]:

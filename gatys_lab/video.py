@@ -7,7 +7,7 @@ comes out is the same, models being given the same frames together.
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -109,8 +109,8 @@ class _Run:
     times: list[tuple[Fraction, Fraction]] = field(default_factory=list)
     scenes: int = 0
 
-    def frames(self) -> Iterator[_Painted]:
-        """Decoding is ahead of the models, these of the manner's end, in here, and that of keeping and encoding."""
+    def frames(self) -> Generator[_Painted, None, None]:
+        """Decoding is ahead of the models, and these are ahead of what is done here: ends, keeping, encoding."""
         workers, threads = self.manner.workers, torch.get_num_threads()
         last, found = None, iter(self.kept)
         groups = ahead(self._groups())
@@ -135,7 +135,8 @@ class _Run:
         before: Image | None = None
         for number, frame in enumerate(self.clip, start=1):
             image = frame.image
-            if group and (image.shape != before.shape or len(group) == self.manner.together(before)):
+            full = before is not None and (image.shape != before.shape or len(group) == self.manner.together(before))
+            if full:
                 yield group
                 group = []
             group.append(_Seen(number, frame, None if before is None or is_cut(before, image) else before))

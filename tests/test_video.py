@@ -164,8 +164,7 @@ def test_a_link_is_kept(clip, tmp_path):
     assert (tmp_path / "out.mkv").is_symlink() and len(pixels(tmp_path / "elsewhere" / "film.mkv")) == 8
 
 
-def test_a_clip_whose_size_changes_is_painted_until_it_cannot_be_encoded(tmp_path, monkeypatch):
-    """Frames of two sizes are never given together."""
+def test_frames_of_two_sizes_are_never_given_together():
     images = [torch.rand(1, 3, 16, 16)] * 2 + [torch.rand(1, 3, 32, 16)] * 3
     frames = [Frame(image, Fraction(i), Fraction(1)) for i, image in enumerate(images)]
     manner = Memory(together=4)
