@@ -2,8 +2,8 @@
 
 python -m pytest -m benchmark -n 0 -s tests/benchmarks/test_video_bench.py
 
-The clip is drawn (640 px, H.264), or is $GATYS_LAB_CLIP. Seconds are the least of TIMES runs, one of each in turn;
-processor seconds, of all threads, are of the same runs. Two threads.
+The clip is drawn (640 px, H.264), or is $GATYS_LAB_CLIP, of 24 frames a second. Frames a second are of the best of
+TIMES runs, one of each in turn; processor milliseconds a frame, of all threads, are of the same run. Two threads.
 """
 
 import importlib.util
