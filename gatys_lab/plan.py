@@ -70,7 +70,7 @@ def plan(job: "Job", clock: Callable[[], float] = time.perf_counter) -> Plan:
     small = _small(job)
     tensors = [(_pixels(job, size), _counted(_at(job, size, 3))) for size in small]
     trials = _trials(job, small, clock)
-    seconds = {size: _seconds(trials, _pixels(job, size), job.config.evaluations) for size in job.sizes}
+    seconds = {size: _seconds(trials, _pixels(job, size), count) for size, count in job.budgets.items()}
     once, slack = (0, 1.0) if job.device.type == "cuda" else (FIRST_USE, SLACK)
     pixels = _pixels(job, job.size_px)
     more = int(once + slack * line(tensors, pixels))
