@@ -10,12 +10,10 @@ from torch import Tensor
 
 
 def scaled(x: Tensor, power: float) -> Tensor:
-    """D x (..., H, W), the rows and columns taken for periodic. D is its own transpose; its mean square is 1."""
+    """D x (..., H, W), the rows and columns taken for periodic. D is its own transpose."""
     if power == 0:
         return x
     height, width = x.shape[-2:]
     rows, columns = torch.fft.fftfreq(height, device=x.device), torch.fft.rfftfreq(width, device=x.device)
     f = torch.hypot(rows[:, None], columns).clamp_min(1 / max(height, width))  # (H, W // 2 + 1) cycles a pixel
-    factors = f**-power
-    spectrum = torch.fft.rfft2(x) * (factors / factors.square().mean().sqrt())
-    return torch.fft.irfft2(spectrum, s=(height, width))
+    return torch.fft.irfft2(torch.fft.rfft2(x) * f**-power, s=(height, width))
