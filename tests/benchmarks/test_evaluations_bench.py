@@ -5,7 +5,8 @@
 Prints a line a trial; never passes or fails on a time. The cost of a run is its evaluations, each times the seconds
 that one takes at its size over those at the final size (medians of a plain run), so that neighbours on the machine
 count for little. Plain is 50 evaluations at each size. What is told is the cost until the loss that it ends with, over
-its own: the geometric mean over the pairs, and each.
+its own: the geometric mean over the pairs, and each; then the style loss over plain's, of the finished picture at each
+size: that of a small size is of large strokes.
 
 | variable | what it says |
 |---|---|
@@ -23,10 +24,12 @@ from pathlib import Path
 from statistics import geometric_mean, median
 
 import pytest
+import torch
 
 from gatys_lab import color, engine, starts
 from gatys_lab.images import resize_to, write
 from gatys_lab.job import prepare
+from gatys_lab.objective import is_style
 from gatys_lab.optimizers import lbfgs
 
 pytestmark = pytest.mark.benchmark
@@ -86,6 +89,7 @@ class Run:
 
     losses: dict[int, list[float]] = field(default_factory=dict)
     stamps: dict[int, list[float]] = field(default_factory=dict)
+    style: dict[int, float] = field(default_factory=dict)  # of the delivered picture, seen at each size
 
     def __call__(self, step) -> None:
         losses = self.losses.setdefault(step.size_px, [])
@@ -111,7 +115,8 @@ class Run:
 @pytest.mark.parametrize("name", TRIALS)
 def test_the_cost_of_the_same_loss(name, size_px, one_thread):
     plain = Trial(init="noise") if name.startswith("noise") else Trial()
-    shares = [share(painted(*pair, size_px, TRIALS[name]), painted(*pair, size_px, plain)) for pair in _pairs()]
+    runs, plain_runs = ([painted(*pair, size_px, trial) for pair in _pairs()] for trial in (TRIALS[name], plain))
+    shares = [share(run, other) for run, other in zip(runs, plain_runs, strict=True)]
     there = [each for each in shares if each is not None]
     each = " ".join("never" if one is None else f"{one:.2f}" for one in shares)
     print(
@@ -138,10 +143,20 @@ def painted(photo, painting, size_px, trial):
         start = begun(job, trial, size) if image is None else enlarged(job, image, size, trial.detail)
         count = FINAL if last else trial.coarse
         image = engine.optimize(start, network, objective, optimizer, evaluations=count, callbacks=[run]).image
+    for size in job.sizes:
+        run.style[size] = style_of(job, image, size)
     if "GATYS_LAB_FOLDER" in os.environ:
         form = "-".join(str(getattr(trial, field.name)) for field in fields(trial))
         write(image, Path(os.environ["GATYS_LAB_FOLDER"]) / f"{photo.stem}-{painting.stem}-{job.size_px}-{form}.png")
     return run
+
+
+def style_of(job, image, size_px):
+    """The style loss of a picture made as small as a coarser size: how good its large strokes are."""
+    network, objective = job._problem(size_px)
+    with torch.no_grad():
+        loss = objective(network(resize_to(image, job._photo(size_px).shape[2:]), objective.layers))
+    return sum(float(part) for name, part in loss.parts.items() if is_style(name.split(" ")[0]))
 
 
 def begun(job, trial, size_px):
