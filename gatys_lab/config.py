@@ -34,7 +34,7 @@ class Config:
     tv: float | None = None  # BALANCED_TV, or 0 among raw weights
     tv_kind: str = "l2"
     optimizer: str = "lbfgs"
-    evaluations: int = 50  # at each size
+    evaluations: int = 50  # at the final size; half as many at each coarser one
     single_scale: bool = False
     smallest_px: int = 128  # where coarse to fine begins
     tolerance: float | None = None

@@ -62,9 +62,9 @@ def _slope(field: Tensor) -> Tensor:
 
 
 def _grey(image: Image) -> Any:
-    weights = torch.tensor([0.299, 0.587, 0.114], device=image.device)
-    levels = (image[0].detach().float() * weights[:, None, None]).sum(0) * 255
-    return levels.round().clamp(0, 255).byte().cpu().numpy()
+    weights = torch.tensor([0.299, 0.587, 0.114], device=image.device) * 255
+    levels = image[0].detach().float().permute(1, 2, 0) @ weights  # (H, W)
+    return levels.round_().clamp_(0, 255).byte().cpu().numpy()
 
 
 def _cv2() -> Any:

@@ -132,11 +132,16 @@ def resize(image: Tensor, size_px: int) -> Tensor:
 
 def shape_at(image: Tensor, size_px: int) -> tuple[int, int]:
     """(height, width) in px that `resize` gives."""
+    height, width = image.shape[-2:]
+    return scaled(height, width, size_px)
+
+
+def scaled(height: int, width: int, size_px: int) -> tuple[int, int]:
+    """(height, width) in px of what is so high and wide, when its longest side is `size_px`."""
     if size_px < 1:
         raise ValueError(f"a size of {size_px} px; wanted at least 1")
-    scale = size_px / longest(image)
-    height, width = (max(1, round(side * scale)) for side in image.shape[-2:])
-    return height, width
+    scale = size_px / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def resize_to(image: Tensor, size: Sequence[int]) -> Tensor:
@@ -162,7 +167,7 @@ def to_pil(image: Image, alpha: Tensor | None = None) -> Pillow.Image:
     if alpha is not None and alpha.shape != (1, 1, *image.shape[2:]):
         raise ValueError(f"alpha of shape {tuple(alpha.shape)}; wanted {(1, 1, *image.shape[2:])}: resize it first")
     channels = image if alpha is None else torch.cat([image, alpha.to(image)], dim=1)  # (1, 3 or 4, H, W)
-    levels = (channels.detach()[0].permute(1, 2, 0).float().clamp(0, 1) * 255).round().byte().cpu()
+    levels = (channels.detach()[0].permute(1, 2, 0).float() * 255).round_().clamp_(0, 255).byte().cpu()
     return Pillow.fromarray(np.ascontiguousarray(levels.numpy()))
 
 

@@ -146,6 +146,12 @@ class Job:
             sizes.insert(0, half)
         return tuple(sizes)
 
+    @property
+    def budgets(self) -> dict[int, int]:
+        """Evaluations by size. Where a larger one follows half of them do: see docs/performance.md."""
+        *coarse, final = self.sizes
+        return dict.fromkeys(coarse, max(2, self.config.evaluations // 2)) | {final: self.config.evaluations}
+
     def of(self, photo: Picture, painting: Picture) -> "Job":
         """The same of other pictures, the network and all else as it is. Of several styles the first is replaced.
 
@@ -293,8 +299,8 @@ class Job:
                 self._begun(before, size_px, network, standing),
                 network,
                 objective,
-                self.optimizer,
-                evaluations=self.config.evaluations,
+                self.optimizer if size_px == self.size_px else self.optimizer.drafting(),
+                evaluations=self.budgets[size_px],
                 callbacks=callbacks,
                 tolerance=self.config.tolerance,
                 at_rest=at_rest,
@@ -333,10 +339,12 @@ class Job:
         photo = self._photo(size_px)
         if before is None:
             image = self._first(photo)
-        elif self.around is None:
-            image = resize_to(before, photo.shape[2:])
-        else:
+        elif self.around is not None:
             image = starts.enlarged_around(before, photo.shape[3])
+        elif self.config.init == "content":
+            image = starts.enlarged_upon(photo, before, self._photo(longest(before)))
+        else:
+            image = resize_to(before, photo.shape[2:])
         return network.compose(image) if isinstance(network, Kept) else image
 
     def _first(self, photo: Image) -> Image:

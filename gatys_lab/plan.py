@@ -80,7 +80,7 @@ def plan(job: "Job", clock: Callable[[], float] = time.perf_counter) -> Plan:
     once, slack = (0, 1.0) if job.device.type == "cuda" else (FIRST_USE, SLACK)
     rest, each = _in_tiles(job, slack) if _tiled(job, job.size_px) else _at_once(job, small, slack)
     trials = _trials(job, small, clock)
-    seconds = {size: _seconds(trials, _work(job, size), job.config.evaluations) for size in job.sizes}
+    seconds = {size: _seconds(trials, _work(job, size), count) for size, count in job.budgets.items()}
     pixels = _pixels(job, job.size_px)
     more = int(once + rest + each * pixels)
     largest = None

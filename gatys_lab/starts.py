@@ -48,6 +48,15 @@ def painted(model: FeedForward, photo: Image, styles: Sequence[Style], paintings
     return model(photo, seen, weights=[style.weight for style in styles], masks=masks or None)
 
 
+def enlarged_upon(photo: Image, image: Image, small: Image) -> Image:
+    """The image (1, 3, h, w), enlarged, with the detail of the photo that the `small` one, of its size, does not show.
+
+    Enlarged alone it is blurred, which costs more evaluations to mend than they are worth.
+    """
+    size = photo.shape[2:]
+    return resize_to(image, size).add_(photo).sub_(resize_to(small, size)).clamp_(0, 1)
+
+
 def enlarged_around(image: Image, width: int) -> Image:
     """A tile, so many px wide: what lies beyond an edge is what the opposite one begins with."""
     times = width // image.shape[3]

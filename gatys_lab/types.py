@@ -125,6 +125,10 @@ class Optimizer(Protocol):
 
     def step(self, evaluate: Evaluate, state: Any) -> Any: ...
 
+    def drafting(self) -> "Optimizer":
+        """The same for a size that a larger one follows, where the large shapes count."""
+        ...
+
     def smaller(self, x: Tensor) -> "Optimizer | None":
         """The same in less memory, for vectors like x; None where there is no such thing."""
         ...

@@ -1,95 +1,41 @@
 """A clip, painted frame by frame: by a feed-forward model, or by the engine, each frame starting from the one before.
 
-Every finished frame is kept in a folder beside the result until the clip is whole: an interrupted run goes on where it
-stopped, and what comes out is the same. The engine follows Ruder et al. 2016: it starts from the last painted frame,
-warped along the optical flow, and a temporal loss holds it there where the flow can be trusted. Differs: one pass over
-the frames; flow by OpenCV's DIS; balanced like every other loss. A model's pictures are held by the same loss, whose
-least value beside the squared distance to the model's picture has a closed form. What does not help: smoothing the
-content's means and deviations over time (AdaIN, 24 frames of a clip at 256 px: warp error .0787 instead of .0788).
+Decoding, painting, keeping and encoding work beside each other (_pipeline.py; _manners.py paints). Every finished frame
+is kept in a folder beside the result until the clip is whole: an interrupted run goes on where it stopped, and what
+comes out is the same, models being given the same frames together.
 """
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import tee
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-from torch import Tensor
+import torch
+from PIL import Image as Pillow
 from torch.nn import functional as F
 
 from gatys_lab import __version__, plots
+from gatys_lab._kept import Kept
+from gatys_lab._manners import Finish, Following, Manner, OneByOne
+from gatys_lab._pipeline import ahead, in_order, own_threads
 from gatys_lab.clips import Clip, Frame, check_clip_writable
 from gatys_lab.clips import write as write_clip
 from gatys_lab.digests import file_digest, sha256
-from gatys_lab.fast import Painter
 from gatys_lab.files import write_whole
-from gatys_lab.flow import flow, reliable, warp
-from gatys_lab.images import Picture, as_image, longest, read, to_pil, write
-from gatys_lab.job import Job, prepare
+from gatys_lab.images import as_image, to_pil
 from gatys_lab.metrics import temporal_errors_of
 from gatys_lab.types import Image
 
+__all__ = ["Following", "Manner", "OneByOne", "Outcome", "draw_steadiness", "is_cut", "paint", "steadiness"]
 CUT = 0.15  # of the range from black to white: thumbnails of neighbouring frames that differ by more are another scene
-THUMBNAIL_PX = 16
+THUMBNAIL_PX, LOOKED_AT_PX = 16, 64  # of a thumbnail's side, and about what is looked at of the frame's
 BY_FRAME = " by frame"  # what is said of every pair, in `steadiness`
-T = TypeVar("T")
-
-
-class Manner(Protocol):
-    def __call__(self, frame: Image, before: tuple[Image, Image] | None) -> Image:
-        """The painted frame (1, 3, H, W). `before`: the last frame of this scene and its painting, or None."""
-        ...
-
-
-@dataclass(frozen=True)
-class OneByOne:
-    """A feed-forward model, for which every frame is a picture of its own; `steady` is the weight of the last one."""
-
-    painter: Painter
-    steady: float = 2.0
-
-    def __call__(self, frame: Image, before: tuple[Image, Image] | None) -> Image:
-        painted = self.painter(Picture(frame)).image.cpu()
-        if before is None or self.steady == 0:
-            return painted
-        warped, trust = _moved(before, frame)
-        held = self.steady * trust
-        return (painted + held * warped) / (1 + held)
-
-
-@dataclass
-class Following:
-    """The engine: `options` are `stylize`'s; `steady` is the temporal loss's weight beside the content's 1."""
-
-    painting: Picture
-    options: Mapping[str, Any]
-    steady: float = 5.0
-    evaluations: int = 20  # of a frame that has one before it; the first of a scene has the usual number a size
-    _job: Job | None = field(default=None, init=False)
-
-    def __call__(self, frame: Image, before: tuple[Image, Image] | None) -> Image:
-        if self._job is None:
-            self._job = prepare(Picture(frame), self.painting, **{**self.options, "size_px": longest(frame)})
-        job = replace(self._job, photo=Picture(frame))
-        if before is not None:
-            job = job.following(*_moved(before, frame), self.steady, self.evaluations)
-        result = job.run()
-        if result.reason == "interrupted":
-            raise KeyboardInterrupt
-        if result.reason == "diverged":
-            raise ValueError("the loss of a frame is not finite: choose other weights, or --precision fp32")
-        if result.reason == "memory":
-            raise MemoryError(f"a frame of {longest(frame)} px: {result.notes[-1]}; choose a smaller --size")
-        return result.pixels.cpu()
-
-
-def _moved(before: tuple[Image, Image], frame: Image) -> tuple[Image, Tensor]:
-    """The last painting, as this frame would show it, and where that can be trusted (1, 1, H, W)."""
-    back = flow(frame, before[0])
-    return warp(before[1], back), reliable(back, flow(before[0], frame))
+UNFINISHED = "unfinished"  # the folder of the clip on its way, among its frames
 
 
 @dataclass(frozen=True)
@@ -121,74 +67,109 @@ def paint(
     OSError of one line.
     """
     check_clip_writable(out)
+    out = out.resolve()  # a link is kept
     clip = Clip(source, start=start, end=end, fps=fps, size_px=size_px)
     words = (__version__, file_digest(source), start, end, fps, size_px, key)
     folder = _prepared(out.with_name(f"{out.name}.frames"), sha256(repr(words).encode()))
-    times, resumed, scenes = [], 0, 0
-    before: tuple[Image, Image] | None = None
-    with _Beside() as keep:
-        for number, frame in enumerate(_ahead(clip), start=1):
-            place = folder / f"{number:06}.png"
-            if before is None or is_cut(before[0], frame.image):
-                scenes, before = scenes + 1, None
-            if place.is_file():
-                resumed += 1
-                painted = read(place).image
-            else:
-                picture = to_pil(manner(frame.image, before))
-                keep(write, picture, place)
-                painted = as_image(picture).image  # in 8 bits, as a resumed run would find it
-            before = (frame.image, painted)
-            times.append((frame.time, frame.duration))
-            report(number, max(clip.expected, number) if clip.expected else 0)
-    if not times:
-        raise ValueError(f"no frame of '{source}' could be decoded from {start:g} s on; wanted at least one")
-
-    def finished() -> Iterator[Frame]:
-        for number, (time, duration) in enumerate(times, start=1):
-            yield Frame(read(folder / f"{number:06}.png").image, time, duration)
-
-    figures = {} if apart is None else steadiness(lambda: clip, finished, apart)
-    write_clip(_ahead(finished()), out, sound=source, start=start, end=end)
+    unfinished = folder / UNFINISHED / out.name
+    with Kept(folder / "frames.raw") as kept:
+        run = _Run(clip, manner, kept, report)
+        with closing(run.frames()) as frames:
+            write_clip(frames, unfinished, sound=source, start=start, end=end)
+        figures = {} if apart is None else steadiness(lambda: clip, run.again, apart)
+    unfinished.replace(out)
     shutil.rmtree(folder)
-    return Outcome(len(times), resumed, scenes, clip.lost, figures)
+    return Outcome(len(run.times), kept.found, run.scenes, clip.lost, figures)
 
 
-class _Beside:
-    """One thing at a time in another thread: the next one waits for it, and hears what went wrong."""
+@dataclass(frozen=True)
+class _Seen:
+    """A frame of the clip; its number, from 1; and the one before, of the same scene."""
 
-    def __init__(self) -> None:
-        self._thread, self._last = ThreadPoolExecutor(1), Future[None]()
-        self._last.set_result(None)
-
-    def __enter__(self) -> "_Beside":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._thread.shutdown()
-        if error[0] is None:
-            self._last.result()
-
-    def __call__(self, work: Callable[..., None], *arguments: Any) -> None:
-        self._last.result()
-        self._last = self._thread.submit(work, *arguments)
+    number: int
+    frame: Frame
+    before: Image | None
 
 
-def _ahead(items: Iterable[T]) -> Iterator[T]:
-    """The same items, each made in another thread while the one before is used."""
-    iterator, end = iter(items), object()
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, iterator, end)
-        while (item := coming.result()) is not end:
-            coming = thread.submit(next, iterator, end)
-            yield item  # type: ignore[misc]
+@dataclass(frozen=True)
+class _Painted:
+    picture: Pillow.Image
+    time: Fraction
+    duration: Fraction
+
+
+@dataclass
+class _Run:
+    """A clip on its way: `frames` paints them, one after the other, and counts."""
+
+    clip: Clip
+    manner: Manner
+    kept: Kept
+    report: Callable[[int, int], None]
+    times: list[tuple[Fraction, Fraction]] = field(default_factory=list)
+    scenes: int = 0
+
+    def frames(self) -> Generator[_Painted, None, None]:
+        """Decoding is ahead of the models, and these are ahead of what is done here: ends, keeping, encoding."""
+        workers, threads = self.manner.workers, torch.get_num_threads()
+        last, found = None, iter(self.kept)
+        groups = ahead(self._groups())
+        begun = in_order(self._begin, groups, workers, max(1, threads // workers))
+        with own_threads(threads if workers == 1 else 1), closing(groups), closing(begun):
+            for group, finishes in begun:
+                for seen, finish in zip(group, finishes, strict=True):
+                    if seen.number <= self.kept.found:
+                        last = next(found)
+                    else:
+                        last = to_pil(finish(None if seen.before is None else last))
+                        self.kept.add(last)
+                    self._count(seen)
+                    yield _Painted(last, seen.frame.time, seen.frame.duration)
+        if not self.times:
+            start = f"{float(self.clip.start):g} s"
+            raise ValueError(f"no frame of '{self.clip.path}' could be decoded from {start} on; wanted at least one")
+
+    def _groups(self) -> Iterator[list[_Seen]]:
+        """Frames that are given to the manner together; always the same ones."""
+        group: list[_Seen] = []
+        before: Image | None = None
+        for number, frame in enumerate(self.clip, start=1):
+            image = frame.image
+            full = before is not None and (image.shape != before.shape or len(group) == self.manner.together(before))
+            if full:
+                yield group
+                group = []
+            group.append(_Seen(number, frame, None if before is None or is_cut(before, image) else before))
+            before = image
+        if group:
+            yield group
+
+    def _begin(self, group: list[_Seen]) -> Sequence[Finish]:
+        if group[-1].number <= self.kept.found:
+            return [_never] * len(group)
+        return self.manner([seen.frame.image for seen in group], [seen.before for seen in group])
+
+    def _count(self, seen: _Seen) -> None:
+        self.scenes += seen.before is None
+        self.times.append((seen.frame.time, seen.frame.duration))
+        self.report(seen.number, max(self.clip.expected, seen.number) if self.clip.expected else 0)
+
+    def again(self) -> Iterator[Frame]:
+        """The finished frames, once more."""
+        for picture, (time, duration) in zip(self.kept, self.times, strict=True):
+            yield Frame(as_image(picture).image, time, duration)
+
+
+def _never(last: Pillow.Image | None) -> Image:
+    raise AssertionError("this frame is finished")
 
 
 def is_cut(before: Image, frame: Image) -> bool:
     """Whether a new scene begins: the frames' thumbnails differ too much."""
     if before.shape != frame.shape:
         return True
-    small = [F.adaptive_avg_pool2d(image, THUMBNAIL_PX) for image in (before, frame)]
+    step = max(1, min(frame.shape[2:]) // LOOKED_AT_PX)
+    small = [F.adaptive_avg_pool2d(image[..., ::step, ::step], THUMBNAIL_PX) for image in (before, frame)]
     return float((small[0] - small[1]).abs().mean()) > CUT
 
 
@@ -203,7 +184,8 @@ def _prepared(folder: Path, key: str) -> Path:
         raise FileExistsError(f"'{folder}' is in the way: frames are kept there until the clip is whole; move it")
     if known not in (None, key):
         shutil.rmtree(folder)
-    folder.mkdir(exist_ok=True)
+    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
+    (folder / UNFINISHED).mkdir(parents=True)
     write_whole(told, json.dumps({"key": key}).encode())
     return folder
 

@@ -81,7 +81,7 @@ def test_the_curves_are_those_of_the_runs(files):
     assert results[-1]["curve"]["total"] == []  # the model's
     for result in results[:-1]:
         curve = result["curve"]
-        assert curve["evaluation"] == list(range(1, 9)) and curve["size_px"] == [40] * 4 + [80] * 4
+        assert curve["evaluation"] == list(range(1, 7)) and curve["size_px"] == [40] * 2 + [80] * 4
         assert curve["seconds"] == sorted(curve["seconds"])
         for i, total in enumerate(curve["total"]):
             assert sum(part[i] for part in curve["parts"].values()) == pytest.approx(total, rel=1e-3)

@@ -156,6 +156,18 @@ def test_a_pictures_transparency_is_kept(weights, painting):
     assert painted.image.shape == (1, 3, 100, 80) and painted.alpha.shape == (1, 1, 100, 80)
 
 
+@pytest.mark.parametrize("colour", [None, "luma", "linear"])
+def test_pictures_painted_together_are_painted_as_each_alone(weights, painting, colour):
+    painter = Painter(adain.build(weights), [StyleSource(read(painting))], colour=colour)
+    small, large = torch.rand(8, 3, 48, 64), torch.empty(1, 3, 1080, 1920)
+    assert painter.together(large) == 1
+    count = painter.together(small)
+    assert count == 1 if colour == "linear" else count > 4  # there the style is another for every picture
+    both = painter(Picture(small[:count])).image
+    for image, one in zip(small.split(1), both.split(1), strict=False):
+        torch.testing.assert_close(painter(Picture(image)).image, one, atol=1e-5, rtol=0)
+
+
 def test_regions_are_painted_like_the_points_they_are_paired_with(weights, run, photo, painting, tmp_path):
     sources = regions(read(painting), read(photo), [((80, 10), (10, 10))])
     assert len(sources) == 2

@@ -18,19 +18,38 @@ from gatys_lab.objective import content, style
 from gatys_lab.starts import GREY
 
 QUICK = {"size_px": 80, "evaluations": 6, "smallest_px": 32}
+RELU3 = {"relu3_1": 1.0}
 
 
 def test_three_lines_of_python(photo, painting, tmp_path):
     result = stylize(str(photo), painting, style_loss="mmd-gaussian", **QUICK)
     result.image.save(tmp_path / "out.png")
     assert Pillow.open(tmp_path / "out.png").size == (80, 64)
-    assert result.reason == "budget" and result.evaluations == len(result.trace) == 12
-    assert [row.size_px for row in result.trace] == [40] * 6 + [80] * 6
+    assert result.reason == "budget" and result.evaluations == len(result.trace) == 9
+    assert [row.size_px for row in result.trace] == [40] * 3 + [80] * 6
     row = result.trace[-1]
     assert row.total == pytest.approx(result.loss)
     assert row.total == pytest.approx(sum(row.parts.values()), rel=1e-4)
     assert all(a.seconds <= b.seconds for a, b in zip(result.trace, result.trace[1:], strict=False))
-    assert result.trace[-1].total < result.trace[6].total
+    assert result.trace[-1].total < result.trace[3].total
+
+
+@pytest.mark.parametrize(("evaluations", "budgets"), [(6, {20: 3, 40: 3, 80: 6}), (3, {20: 2, 40: 2, 80: 3})])
+def test_half_the_evaluations_where_a_larger_size_follows(photo, painting, evaluations, budgets):
+    job = prepare(photo, painting, **QUICK | {"evaluations": evaluations, "smallest_px": 16, "style_layers": RELU3})
+    assert job.budgets == budgets and tuple(job.budgets) == job.sizes
+
+
+def test_a_larger_size_begins_with_the_detail_of_the_photo(photo, painting):
+    """And without what was blurred: where the coarser size changed nothing, it begins at the photo itself."""
+    job = prepare(photo, painting, **QUICK)
+    large, small = job._photo(80), job._photo(40)
+    network, _ = job._problem(80)
+    assert (job._begun(small, 80, network, None) - large).abs().max() < 1e-6
+    darker = job._begun(small * 0.5, 80, network, None)
+    assert darker.min() >= 0 and (darker.mean() - 0.5 * large.mean()).abs() < 0.02
+    blurred = prepare(photo, painting, init="noise", **QUICK)._begun(small, 80, network, None)
+    assert (blurred - large).abs().mean() > 1e-3
 
 
 def test_paths_pil_arrays_and_tensors_are_the_same_picture(photo, painting):
@@ -119,7 +138,7 @@ def test_style_swap_alone_has_no_content_term_and_some_smoothness(photo, paintin
     assert "no balance" in caplog.text
     job = prepare(photo, painting, style_loss={"style-swap": 1.0, "gram": 1.0}, **QUICK)
     assert {term.group for term in job.objective.terms} == {"style-swap", "gram", "content", "tv"}
-    assert stylize(photo, painting, style_loss="style-swap", **QUICK).evaluations == 12
+    assert stylize(photo, painting, style_loss="style-swap", **QUICK).evaluations == 9
 
 
 def test_style_swap_of_the_picture_itself(photo, painting):
@@ -185,7 +204,7 @@ def test_style_scale_sizes_the_painting(photo, painting):
 
 def test_an_interruption_delivers_a_picture_of_the_final_size(photo, painting):
     def interrupt(step):
-        if step.evaluation == 3:
+        if step.evaluation == 2:
             raise KeyboardInterrupt
 
     result = stylize(photo, painting, callbacks=[interrupt], **QUICK)

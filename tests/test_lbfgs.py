@@ -1,6 +1,6 @@
 """lbfgs against the two-loop recursion and the Wolfe conditions; what goes wrong, and how it goes on."""
 
-from math import inf, isfinite
+from math import inf, isfinite, pi
 from typing import Any
 
 import pytest
@@ -20,8 +20,9 @@ from optimizer_problems import (
     run,
 )
 from torch import Tensor
+from torch.nn import functional as F
 
-from gatys_lab.optimizers import _history, _linesearch, lbfgs
+from gatys_lab.optimizers import _history, _linesearch, _spectrum, lbfgs
 
 DTYPES = (torch.float32, torch.float64)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -327,3 +328,40 @@ def test_of_a_large_picture_fewer_steps_are_remembered_and_it_is_said(monkeypatc
     assert lbfgs.build().sized(x.nbytes) == lbfgs.build(history=4)
     monkeypatch.setattr(lbfgs, "ROOM", 0)
     assert pairs() == 2
+
+
+def test_the_basis_scales_waves_and_is_symmetric() -> None:
+    draw = torch.Generator().manual_seed(0)
+    a, b = torch.randn(2, 1, 3, 12, 15, generator=draw, dtype=torch.float64)
+    assert torch.equal(_spectrum.scaled(a, 0), a)
+    for power in (0.5, 1.0):
+        torch.testing.assert_close((_spectrum.scaled(a, power) * b).sum(), (a * _spectrum.scaled(b, power)).sum())
+        for row, column in ((0, 1), (2, 0), (3, -4)):
+            phase = torch.arange(12)[:, None] * row / 12 + torch.arange(15) * column / 15
+            wave = torch.cos(2 * pi * phase + 0.3).double()
+            size = ((row / 12) ** 2 + (column / 15) ** 2) ** (-power / 2)
+            torch.testing.assert_close(_spectrum.scaled(wave, power), size * wave, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0])
+def test_smooth_steps_move_large_shapes_first_and_end_at_the_same_minimum(power: float) -> None:
+    goal = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def evaluate(x: Tensor) -> tuple[Tensor, Tensor]:
+        return ((x - goal) ** 2).sum() / 2, x - goal
+
+    optimizer = lbfgs.build(smooth=power)
+    state = optimizer.step(evaluate, optimizer.start(torch.zeros_like(goal)))
+    large, fine = (F.avg_pool2d(state.x, 4), state.x - F.interpolate(F.avg_pool2d(state.x, 4), scale_factor=4.0))
+    wanted = F.avg_pool2d(goal, 4)
+    assert large.norm() / wanted.norm() > 1.3 * fine.norm() / (goal - F.interpolate(wanted, scale_factor=4.0)).norm()
+    for _ in range(60):
+        state = optimizer.step(evaluate, state)
+    torch.testing.assert_close(state.x, goal, rtol=0, atol=1e-4)
+
+
+def test_drafts_are_smooth_unless_something_else_was_said() -> None:
+    assert lbfgs.build().smooth is None and lbfgs.build().drafting().smooth == lbfgs.DRAFT
+    assert lbfgs.build(smooth=0.0).drafting().smooth == 0
+    with pytest.raises(ValueError, match=r"smooth 3; wanted 0 \(pixels\) to 2"):
+        lbfgs.build(smooth=3.0)

@@ -81,7 +81,7 @@ def test_the_plan_of_a_job(one_thread):
     assert found.peak > found.more > 128 * 96 * 12 * 30  # L-BFGS's memory alone
     assert found.fits and found.largest_px is None
     assert plan(job_of(96, optimizer="adam")).more < plan(job_of(96)).more
-    assert job.run().evaluations == 20  # it is as it was
+    assert job.run().evaluations == 15  # it is as it was
 
 
 def test_tensors_in_tiles_grow_with_the_pixels_and_the_tile(one_thread, monkeypatch):

@@ -55,7 +55,7 @@ def test_what_is_recorded(made, photo, painting):
         "threads": 1,
         "tile": "off",
     }
-    assert beside["result"]["evaluations"] == 8 and beside["result"]["reason"] == "budget"
+    assert beside["result"]["evaluations"] == 6 and beside["result"]["reason"] == "budget"
     assert [size["size_px"] for size in beside["result"]["sizes"]] == [40, 80]
     assert beside["seen"]["seconds"] > 0 and str(photo) in beside["seen"]["paths"].values()
     assert inside == {name: value for name, value in beside.items() if name != "seen"}

@@ -2,14 +2,17 @@
 
 import json
 from fractions import Fraction
+from functools import partial
 
 import pytest
 import torch
 from PIL import Image
 
-from gatys_lab import cli, video
+from gatys_lab import _manners, cli, video
+from gatys_lab._kept import Kept
 from gatys_lab.clips import Clip, Frame, write
-from gatys_lab.images import Picture, as_image
+from gatys_lab.flow import warp
+from gatys_lab.images import Picture, as_image, to_pil
 from gatys_lab.metrics import temporal_error
 from gatys_lab.video import Following, OneByOne, is_cut, paint
 
@@ -31,16 +34,32 @@ def clip(tmp_path):
 
 
 class Memory:
-    """Paints the mean of the frame and the last painting; remembers what it was shown; stops at a frame."""
+    """Paints the mean of the frame and the last painting; remembers what it was shown; stops at a frame.
 
-    def __init__(self, stop_at=None):
-        self.calls, self.stop_at = [], stop_at
+    Its pictures depend on how many frames it is given together, as a network's may in their last bits.
+    """
 
-    def __call__(self, frame, before):
-        self.calls.append(before)
+    def __init__(self, stop_at=None, together=3):
+        self.calls, self.stop_at, self.count, self.workers = [], stop_at, together, 2
+
+    def together(self, frame):
+        return self.count
+
+    def __call__(self, frames, before):
+        shade = 0.02 * len(frames)
+        return [partial(self._end, 1 - shade - frame, seen) for frame, seen in zip(frames, before, strict=True)]
+
+    def _end(self, painted, seen, last):
+        self.calls.append(None if last is None else (seen, as_image(last).image))
         if len(self.calls) == self.stop_at:
             raise KeyboardInterrupt
-        return 1 - frame if before is None else (1 - frame + 2.1 * before[1]) / 3.1
+        return painted if last is None else (painted + 2.1 * as_image(last).image) / 3.1
+
+
+def painted(manner, frame, before=None):
+    """One frame; `before`: the last one and its painting."""
+    (end,) = manner([frame], [None if before is None else before[0]])
+    return end(None if before is None else to_pil(before[1]))
 
 
 def pixels(path):
@@ -72,22 +91,85 @@ def test_an_interrupted_run_ends_like_one_that_was_not(clip, tmp_path):
         assert torch.equal(pixels(out), pixels(tmp_path / "whole.mkv"))
 
 
-@pytest.mark.parametrize("full_at", [3, 8])
-def test_a_disk_that_is_full_ends_it_and_what_was_kept_is_kept(clip, tmp_path, monkeypatch, full_at):
-    whole, written = video.write, []
+class Full:
+    """A file on a disk with room for so many bytes more: the last write before it is full is a part."""
 
-    def write_(picture, place):
-        written.append(place)
-        if len(written) == full_at:
+    def __init__(self, file, room):
+        self._file, self._room = file, room
+
+    def write(self, data):
+        if self._room == 0:
             raise OSError(28, "No space left on device")
-        whole(picture, place)
+        written = self._file.write(data[: self._room])
+        self._room -= written
+        return written
 
-    monkeypatch.setattr(video, "write", write_)
-    with pytest.raises(OSError, match="No space"):
+    def close(self):
+        self._file.close()
+
+
+@pytest.mark.parametrize("frames", [2, 7])
+def test_a_disk_that_is_full_ends_it_and_what_was_kept_is_kept(clip, tmp_path, monkeypatch, frames):
+    paint(clip, tmp_path / "whole.mkv", Memory())
+    whole = Kept.__init__
+
+    def init(self, path):
+        whole(self, path)
+        self._file = Full(self._file, int((frames + 0.5) * 48 * 64 * 3))
+
+    monkeypatch.setattr(Kept, "__init__", init)
+    with pytest.raises(OSError, match=r"frames.raw': No space left on device; free some space"):
         paint(clip, tmp_path / "out.mkv", Memory())
     assert not (tmp_path / "out.mkv").exists()
-    monkeypatch.setattr(video, "write", whole)
-    assert paint(clip, tmp_path / "out.mkv", Memory()).resumed >= full_at - 1
+    monkeypatch.setattr(Kept, "__init__", whole)
+    assert paint(clip, tmp_path / "out.mkv", Memory()).resumed == frames
+    assert torch.equal(pixels(tmp_path / "out.mkv"), pixels(tmp_path / "whole.mkv"))
+
+
+@pytest.mark.parametrize("damage", ["cut short", "a bit", "zeros"])
+def test_kept_frames_that_a_power_cut_damaged_are_painted_again(clip, tmp_path, damage):
+    paint(clip, tmp_path / "whole.mkv", Memory())
+    with pytest.raises(KeyboardInterrupt):
+        paint(clip, tmp_path / "out.mkv", Memory(7))
+    kept = tmp_path / "out.mkv.frames" / "frames.raw"
+    data, frame = bytearray(kept.read_bytes()), 48 * 64 * 3 + 16
+    assert len(data) == 6 * frame
+    if damage == "cut short":
+        data = data[:-1]
+    elif damage == "a bit":
+        data[5 * frame + 1000] ^= 1
+    else:
+        data[5 * frame :] = bytes(10 * frame)
+    kept.write_bytes(data)
+    assert paint(clip, tmp_path / "out.mkv", Memory()).resumed == 5
+    assert torch.equal(pixels(tmp_path / "out.mkv"), pixels(tmp_path / "whole.mkv"))
+
+
+def test_what_is_on_its_way_is_among_the_frames(clip, tmp_path):
+    """Whether a file or a folder of pictures: nothing half-written has the name of the result, or lies beside it."""
+    for name in ("out.mp4", "pictures"):
+        with pytest.raises(KeyboardInterrupt):
+            paint(clip, tmp_path / name, Memory(5))
+        (tmp_path / f"{name}.frames" / "unfinished" / ".killed.part").write_text("half")
+        assert {p.name for p in tmp_path.iterdir()} == {"clip.mkv", f"{name}.frames"}
+        assert paint(clip, tmp_path / name, Memory()).resumed == 4
+        assert {p.name for p in tmp_path.iterdir()} == {"clip.mkv", name}
+        (tmp_path / name).rename(tmp_path.parent / f"{tmp_path.name}{name}")
+
+
+def test_a_link_is_kept(clip, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out.mkv").symlink_to(tmp_path / "elsewhere" / "film.mkv")
+    paint(clip, tmp_path / "out.mkv", Memory())
+    assert (tmp_path / "out.mkv").is_symlink() and len(pixels(tmp_path / "elsewhere" / "film.mkv")) == 8
+
+
+def test_frames_of_two_sizes_are_never_given_together():
+    images = [torch.rand(1, 3, 16, 16)] * 2 + [torch.rand(1, 3, 32, 16)] * 3
+    frames = [Frame(image, Fraction(i), Fraction(1)) for i, image in enumerate(images)]
+    manner = Memory(together=4)
+    groups = video._Run(frames, manner, None, None)._groups()
+    assert [[seen.number for seen in group] for group in groups] == [[1, 2], [3, 4, 5]]
 
 
 def test_frames_of_another_run_are_not_used(clip, tmp_path):
@@ -130,15 +212,16 @@ class Flickering:
 
 def test_a_models_pictures_are_held_by_the_last_one(clip):
     frames = [frame.image for frame in Clip(clip)][:3]
-    first = OneByOne(Flickering())(frames[0], None)
+    first = painted(OneByOne(Flickering()), frames[0])
     assert torch.equal(first, (frames[0] - 0.1).clamp(0, 1))
-    alone = OneByOne(Flickering(), steady=0.0)(frames[1], (frames[0], first))
+    alone = painted(OneByOne(Flickering(), steady=0.0), frames[1], (frames[0], first))
     assert torch.equal(alone, (frames[1] - 0.1).clamp(0, 1))
     model = Flickering()
     model(Picture(frames[0]))  # the next one is lighter
-    lighter, before = (frames[1] + 0.1).clamp(0, 1), (frames[0], first)
-    held = OneByOne(model, steady=3.0)(frames[1], before).requires_grad_()
-    warped, trust = video._moved(before, frames[1])
+    lighter, first = (frames[1] + 0.1).clamp(0, 1), as_image(to_pil(first)).image
+    held = painted(OneByOne(model, steady=3.0), frames[1], (frames[0], first)).clone().requires_grad_()
+    back, trust = (found.clone() for found in _manners._motion(frames[0], frames[1]))
+    warped, lighter = warp(first, back), lighter.clone()
     cost = (held - lighter).square().sum() + 3 * (trust * (held - warped).square()).sum()
     assert torch.autograd.grad(cost, held)[0].abs().max() < 1e-5  # least there
     assert 0 < trust.mean() < 1 and not torch.allclose(held, lighter)
@@ -148,10 +231,10 @@ def test_steady_makes_a_flickering_model_steadier(clip):
     frames = [frame.image for frame in Clip(clip)][:6]
     errors = []
     for steady in (0.0, 2.0, 8.0):
-        manner, painted = OneByOne(Flickering(), steady=steady), []
+        manner, pictures = OneByOne(Flickering(), steady=steady), []
         for i, frame in enumerate(frames):
-            painted.append(manner(frame, (frames[i - 1], painted[-1]) if i else None))
-        errors.append(temporal_error(frames, painted))
+            pictures.append(painted(manner, frame, (frames[i - 1], pictures[-1]) if i else None))
+        errors.append(temporal_error(frames, pictures))
     assert errors[0] > 2 * errors[1] > 2 * errors[2]
 
 
@@ -163,13 +246,20 @@ def test_how_steady_it_is_beside_the_clip(clip, tmp_path):
     assert "long" not in paint(clip, tmp_path / "out.mkv", Memory(), apart=20).figures
 
 
+class Alone(Following):
+    """The engine, told of nothing that was before."""
+
+    def __call__(self, frames, before):
+        return [lambda last: Following(self.painting, self.options)(frames, [None])[0](None)]
+
+
 def test_the_engine_follows_the_flow_and_is_steadier_for_it(clip, painting, tmp_path):
     picture = as_image(painting)
     options = {"evaluations": 8, "network": "lite", "precision": "fp32"}
     errors = {}
     for name, manner in {
         "following": Following(picture, options, steady=20.0, evaluations=6),
-        "alone": lambda frame, before: Following(picture, options)(frame, None),
+        "alone": Alone(picture, options),
     }.items():
         errors[name] = paint(clip, tmp_path / "out.mkv", manner, end=0.55, apart=1).figures["short"]
     assert errors["following"] < errors["alone"]
@@ -178,11 +268,11 @@ def test_the_engine_follows_the_flow_and_is_steadier_for_it(clip, painting, tmp_
 def test_the_temporal_loss_is_felt(clip, painting):
     frames = [frame.image for frame in Clip(clip, end=0.15)]
     before = (frames[0], torch.full_like(frames[0], 0.5))
-    painted = {}
+    error = {}
     for steady in (0.0, 1000.0):
         manner = Following(as_image(painting), {"evaluations": 6, "precision": "fp32"}, steady, evaluations=12)
-        painted[steady] = (manner(frames[1], before) - 0.5).square().mean()
-    assert painted[1000.0] < 0.5 * painted[0.0]
+        error[steady] = (painted(manner, frames[1], before) - 0.5).square().mean()
+    assert error[1000.0] < 0.5 * error[0.0]
 
 
 def test_an_engine_that_is_interrupted_stops_the_clip(clip, painting, monkeypatch):
@@ -192,10 +282,10 @@ def test_an_engine_that_is_interrupted_stops_the_clip(clip, painting, monkeypatc
         def run(self):
             return type("Result", (), {"reason": "interrupted"})
 
-    monkeypatch.setattr(video, "prepare", lambda *a, **k: Interrupted())
-    monkeypatch.setattr(video, "replace", lambda job, **k: job)
+    monkeypatch.setattr(_manners, "prepare", lambda *a, **k: Interrupted())
+    monkeypatch.setattr(_manners, "replace", lambda job, **k: job)
     with pytest.raises(KeyboardInterrupt):
-        manner(Picture(torch.rand(1, 3, 48, 64)).image, None)
+        painted(manner, torch.rand(1, 3, 48, 64))
 
 
 def run(capsys, *arguments):

@@ -48,7 +48,8 @@ tv_kind = click.option("--tv-kind", type=click.Choice(["l2", "l1"]), default=DEF
 
 worked = together(
     click.option("--evaluations", type=click.IntRange(min=2), default=DEFAULTS.evaluations, show_default=True,
-                 help="Budget at each size: one is a forward and a backward pass."),
+                 help="Budget at the final size, and half of it at each coarser one; one is a forward and "
+                      "a backward pass."),
     click.option("--tolerance", type=POSITIVE,
                  help="Stop a size when the picture changes by less (.005 is published)."),
     click.option("--optimizer", default=DEFAULTS.optimizer, show_default=True,
@@ -172,7 +173,7 @@ def watchers(job: Any, out: Path, options: dict[str, Any], go_on: bool) -> list[
         check_plot_writable(options["plot"])
     if options["preview"] is not None:
         found.append(Preview(options["preview_file"] or out, options["preview"], job.picture_of))
-    every = options["frames_every"] or -(-len(job.sizes) * job.config.evaluations // PICTURES)
+    every = options["frames_every"] or -(-sum(job.budgets.values()) // PICTURES)
     frames = None
     if options["frames"] is not None:
         frames = Frames(options["frames"], every, job.picture_of, go_on=go_on)
@@ -248,5 +249,5 @@ def _result(
         return job.run(callbacks, *kept)
     say_divided(styles)
     click.echo(job.describe(), err=True)
-    with Bar(job.sizes, job.config.evaluations) as bar:
+    with Bar(job.budgets) as bar:
         return job.run([bar, *callbacks], *kept)

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
@@ -19,8 +19,9 @@ class Bar:
     On a terminal a bar; elsewhere one line a size.
     """
 
-    def __init__(self, sizes: Sequence[int], evaluations: int) -> None:
-        self._work = sum(size * size * evaluations for size in sizes)
+    def __init__(self, budgets: Mapping[int, int]) -> None:
+        """`budgets`: evaluations by size."""
+        self._work = work_of(budgets)
         self._bar = click.progressbar(
             length=self._work, file=sys.stderr, width=28, show_percent=True, item_show_func=lambda item: item
         )
@@ -76,7 +77,7 @@ class Whole:
 
     @contextmanager
     def watch(self, number: int, pair: Any, job: Any) -> Iterator[Sequence[Callable[[Any], None]]]:
-        work, done, looked = sum(size * size for size in job.sizes) * job.config.evaluations, 0, 0.0
+        work, done, looked = work_of(job.budgets), 0, 0.0
 
         def show(step: Any) -> None:
             nonlocal done, looked
@@ -96,6 +97,11 @@ class Whole:
             left = (time.monotonic() - self._began) / (number + 1) * (self._count - number - 1)
             rest = f"  ({duration(left)} left)" if left else ""
             click.echo(f"{number + 1}/{self._count}  {text}{rest}", err=True)
+
+
+def work_of(budgets: Mapping[int, int]) -> int:
+    """Of evaluations by size, in pixels."""
+    return sum(size * size * evaluations for size, evaluations in budgets.items())
 
 
 def became(result: Any) -> str:

@@ -92,7 +92,7 @@ def _watch(number: int, count: int, task: Any) -> Iterator[Any]:
     if task.model is not None:
         yield ()
         return
-    with Bar(task.job.sizes, task.job.config.evaluations) as bar:
+    with Bar(task.job.budgets) as bar:
         yield (bar,)
 
 

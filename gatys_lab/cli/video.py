@@ -38,7 +38,7 @@ MODEL_ONLY = ("alpha", "colour", "weights", "encoder")
 @click.option("--style-loss", type=LOSS, multiple=True, help="Of the engine: as in stylize.")
 @click.option("--balance", type=WEIGHT, help="Of the engine: style over content.")
 @click.option("--evaluations", type=click.IntRange(min=2),
-              help=f"Of the engine: for a scene's first frame, a size.  [default: {DEFAULTS.evaluations}]")  # fmt: skip
+              help=f"Of the engine: of a first frame, at its size.  [default: {DEFAULTS.evaluations}]")  # fmt: skip
 @click.option("--steady", type=WEIGHT,
               help="How much the last painting counts, moved along the flow; 0: not at all.  "
                    f"[default: 2; of the {ENGINE}: 5]")  # fmt: skip

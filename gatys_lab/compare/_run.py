@@ -242,7 +242,7 @@ def _conditions(job: Job, network: Network, grids: Sequence[Grid], ways: Sequenc
     facts = {
         "init": f"start: {Path(config.init).name}",
         "seed": f"seed {config.seed}",
-        "evaluations": f"{config.evaluations} evaluations at {' and at '.join(map(str, job.sizes))} px",
+        "evaluations": " and ".join(f"{count} evaluations at {size} px" for size, count in job.budgets.items()),
         "balance": f"balance {config.balance:g}" + (f" ({', '.join(free)} without)" if free else ""),
         "optimizer": config.optimizer,
         "network": f"on {_name(job.network)}",

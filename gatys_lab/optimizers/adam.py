@@ -83,6 +83,10 @@ class Adam:
         self._count(state, fine)
         return state
 
+    def drafting(self) -> "Adam":
+        """The same."""
+        return self
+
     def smaller(self, x: Tensor) -> None:
         """There is nothing to leave out."""
 

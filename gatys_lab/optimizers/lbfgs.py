@@ -1,5 +1,5 @@
 """Limited-memory BFGS: a quasi-Newton method whose memory is the last few steps (_history.py), with a strong Wolfe line
-search (_linesearch.py).
+search (_linesearch.py). It may see pictures in another basis, in which large shapes move first (_spectrum.py).
 
 Liu & Nocedal 1989, algorithm 2.1. Differs from torch.optim.LBFGS: the first step has a length in pixels instead of
 1 / |g|_1, which freezes a large image; there are no tolerances; the host waits for the device once an evaluation; the
@@ -16,12 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gatys_lab.optimizers import _history, _linesearch
+from gatys_lab.optimizers import _history, _linesearch, _spectrum
 from gatys_lab.types import Evaluate
 
 FIRST_MOVE = 0.05  # of the very first trial, root mean square over the pixels; the search lengthens and shortens it
 PAIRS, FEWEST, ROOM = 10, 2, 5 << 28  # kept, where nothing is said; at least; bytes that they may take
 MOST = 10_000  # pairs
+SMOOTHEST = 2  # above, fine marks hardly move any more
+DRAFT = 0.5  # how smooth steps are at a size that a larger one follows; 1 took longer to the same loss
 NOISE = 8  # roundings in a loss: differences that small mean nothing
 PATIENCE = 20  # evaluations without progress, as many as one search may take
 FLATTER = 0.81  # of the least |gradient|^2 so far, below which the loss may stand still: it is all rounding there
@@ -33,7 +35,7 @@ class LBFGSState:
 
     x: Tensor
     history: _history.History
-    gradient: Tensor  # (n,) at x
+    gradient: Tensor  # (n,) at x, in the basis of the steps
     loss: float = nan  # at x; nan until it was evaluated
     squared: float = nan  # |gradient|^2
     steepest: float = 0.0  # the largest |gradient| seen
@@ -75,11 +77,13 @@ class Seen(NamedTuple):
 class LBFGS:
     """`history`: pairs kept; None: PAIRS, or as many as take up to ROOM, at least FEWEST.
 
-    `max_retries`: failures of one kind in a row that are put up with.
+    `max_retries`: failures of one kind in a row that are put up with. `smooth`: the power in _spectrum.py; None: 0, and
+    DRAFT where it drafts.
     """
 
     history: int | None
     max_retries: int
+    smooth: float | None = None
 
     def start(self, x: Tensor) -> LBFGSState:
         """Allocates 2 * history + 2 vectors like `x` (any shape), in float32 or float64.
@@ -114,7 +118,7 @@ class LBFGS:
         noise = NOISE * torch.finfo(state.x.dtype).eps * abs(state.loss)
         search = _linesearch.begin(state.loss, slope, 1.0, noise)
         while True:
-            seen = _look(evaluate, state, d, search.step)
+            seen = _look(evaluate, state, d, search.step, self.smooth or 0)
             if not self._usable(seen, state):
                 if state.reason is not None:
                     return state
@@ -130,6 +134,10 @@ class LBFGS:
             self._restart(state)
         return state
 
+    def drafting(self) -> "LBFGS":
+        """With smooth steps, where nothing else was said."""
+        return replace(self, smooth=DRAFT) if self.smooth is None else self
+
     def smaller(self, x: Tensor) -> "LBFGS | None":
         """Half the history, which is nearly all of its memory."""
         pairs = self.pairs(x.nbytes)
@@ -137,12 +145,14 @@ class LBFGS:
 
     def _first(self, evaluate: Evaluate, state: LBFGSState) -> bool:
         """Evaluate where it starts. False: not finite, or nothing to descend."""
-        seen = _look(evaluate, state, None, 0.0)
+        seen = _look(evaluate, state, None, 0.0, self.smooth or 0)
         if not self._usable(seen, state):
             return False
         _arrive(state, seen)
         if state.reason is None:
-            state.scale = FIRST_MOVE * sqrt(state.x.numel() / seen.gg)
+            move = _spectrum.scaled(state.gradient.view_as(state.x), self.smooth) if self.smooth else None
+            length = sqrt(seen.gg) if move is None else float(torch.linalg.vector_norm(move))
+            state.scale = FIRST_MOVE * sqrt(state.x.numel()) / length
         return state.reason is None
 
     def _aim(self, state: LBFGSState) -> tuple[Tensor, float]:
@@ -178,21 +188,24 @@ class LBFGS:
             state.reason = "stalled"
 
 
-def build(history: int | None = None, max_retries: int = 5) -> LBFGS:
+def build(history: int | None = None, max_retries: int = 5, smooth: float | None = None) -> LBFGS:
     """`history`: pairs kept, two images each; None: 10, and fewer of pictures of more than 5 megapixels.
 
-    `max_retries`: failures of one kind in a row before it gives up.
+    `max_retries`: failures of one kind in a row before it gives up. `smooth`: steps move a frequency f of the picture
+    by f^-smooth, large shapes first; None: 0, and .5 at a size that a larger one follows.
     """
     if (history is not None and not 1 <= history <= MOST) or max_retries < 0:
         raise ValueError(f"history {history}, max_retries {max_retries}; wanted 1 to {MOST}, and at least 0")
-    return LBFGS(history, max_retries)
+    if smooth is not None and not 0 <= smooth <= SMOOTHEST:
+        raise ValueError(f"smooth {smooth:g}; wanted 0 (pixels) to {SMOOTHEST}, or nothing said")
+    return LBFGS(history, max_retries, smooth)
 
 
-def _look(evaluate: Evaluate, state: LBFGSState, d: Tensor | None, step: float) -> Seen:
+def _look(evaluate: Evaluate, state: LBFGSState, d: Tensor | None, step: float, smooth: float) -> Seen:
     """Evaluate at a step along d, if there is one. The only place where the host waits for the device, once."""
-    x = state.x.clone() if d is None else torch.add(state.x, d.view_as(state.x), alpha=step)
+    x = state.x.clone() if d is None else torch.add(state.x, _spectrum.scaled(d.view_as(state.x), smooth), alpha=step)
     loss, gradient = evaluate(x)
-    g = torch.empty_like(x).copy_(gradient).view(-1)
+    g = torch.empty_like(x).copy_(_spectrum.scaled(gradient, smooth)).view(-1)
     del gradient  # it may be a buffer of the caller's
     y = g - state.gradient
     d = y if d is None else d

@@ -67,6 +67,10 @@ class LBFGSB:
             state.reason = "diverged" if state.failures > self.max_retries else "stalled"
         return state
 
+    def drafting(self) -> "LBFGSB":
+        """The same."""
+        return self
+
     def smaller(self, x: Tensor) -> "LBFGSB | None":
         """Half the history."""
         return replace(self, history=self.history // 2) if self.history > 1 else None

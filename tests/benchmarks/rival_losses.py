@@ -95,13 +95,29 @@ class NeuralStyle:
 
 def default_weights(photo: Tensor, painting: Tensor) -> Weights:
     """What the terms of our default weigh, balanced on VGG-19 in 32 bits, in neural-style-pt's units."""
-    job = prepare(photo, painting, network="vgg19", precision="fp32", size_px=max(photo.shape[2:]))
+    of = _balanced("vgg19", photo, painting, {})
+    styles = tuple(of["gram", name] * count**2 / 4 for name, count in zip(STYLE, CHANNELS, strict=True))
+    return Weights(of["content", CONTENT], styles, of["tv", "input"] / 256**2 / photo.numel(), 2)
+
+
+def as_strong(photo: Tensor, painting: Tensor, words: dict[str, Any]) -> dict[str, Any]:
+    """The raw weights with which each term pulls on lite as strongly as with those in `words` it pulls on VGG-19.
+
+    Lite's features have other channels, of another scale. Measured where `balanced` measures: the photo plus noise.
+    """
+    theirs, ours = (_balanced(network, photo, painting, words) for network in ("vgg19", "lite"))
+    styles = {name: share * ours["gram", name] / theirs["gram", name] for name, share in words["style_layers"].items()}
+    content = words["content_weight"] * ours["content", CONTENT] / theirs["content", CONTENT]
+    return {**words, "content_weight": content, "style_layers": styles}
+
+
+def _balanced(network: str, photo: Tensor, painting: Tensor, words: dict[str, Any]) -> dict[tuple[str, str], float]:
+    """What each term weighs, by its group and layer, where the terms pull as `balanced` makes them."""
+    job = prepare(photo, painting, network=network, precision="fp32", size_px=max(photo.shape[2:]), **words)
     with torch.no_grad():
         looks = [job.network(image, job.objective.layers) for image in (photo, painting)]
     fitted = balanced(job.objective.fit(*looks), job.network, photo, job.config.seed)
-    of = {(term.group, term.layer): weight for term, weight in zip(fitted.terms, fitted.weights, strict=True)}
-    styles = tuple(of["gram", name] * count**2 / 4 for name, count in zip(STYLE, CHANNELS, strict=True))
-    return Weights(of["content", CONTENT], styles, of["tv", "input"] / 256**2 / photo.numel(), 2)
+    return {(term.group, term.layer): weight for term, weight in zip(fitted.terms, fitted.weights, strict=True)}
 
 
 def gram(features: Tensor) -> Tensor:

@@ -1,16 +1,17 @@
 """neural-style-pt, pystiche and this program at the same task, each filmed while it works, in a process of its own.
 
-    python rivals.py PROGRAM OBJECTIVE PHOTO PAINTING SIZE_PX ITERATIONS START OUT
+    python rivals.py PROGRAM OBJECTIVE PHOTO PAINTING SIZE_PX ITERATIONS START OUT [GOAL]
 
 writes to OUT what each evaluation cost in processor seconds and the picture that a file would then hold. Keeping the
 picture is not counted, nor is what comes before: imports, reading the pictures, loading the network. Targets are.
+neural-style stops where its picture's loss is GOAL, looking at which is not counted either.
 
 | program | what it is | objectives |
 |---|---|---|
 | neural-style | a loop of our own with what neural-style-pt does where nothing is said | neural-style, default |
 | pystiche | the package itself, as its authors' replication of Gatys et al. 2016 sets it | pystiche |
 | vgg19 | this program on the same network and weights | all |
-| lite | this program where nothing is said | default |
+| lite | this program where nothing is said but what to minimise | default, neural-style |
 
 What is minimised, and by what all are judged, is in rival_losses.py. neural-style-pt's loop is torch's L-BFGS with a
 history of 100 and without a line search.
@@ -19,7 +20,10 @@ history of 100 and without a line search.
 import os
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +35,7 @@ from rival_losses import (
     STYLE,
     NeuralStyle,
     Plain,
+    as_strong,
     default_weights,
     from_caffe,
     import_pystiche,
@@ -56,13 +61,19 @@ class Film:
     pictures: list[Tensor] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)  # the program's own, of the iterate as it is
 
-    def __call__(self, image: Tensor, loss: float) -> None:
-        """`image` (1, 3, H, W) in [0, 1], and beyond it where the program lets it."""
+    def __call__(self, image: Tensor, loss: float, judged: Callable[[Tensor], float] | None = None) -> float:
+        """`image` (1, 3, H, W) in [0, 1], and beyond it where the program lets it. The picture's loss, if `judged`."""
         now = time.process_time()
         self.seconds.append(now - self.began)
         self.losses.append(loss)
         self.pictures.append(in_8_bits(image.detach()))
+        own = inf if judged is None else judged(self.pictures[-1])
         self.began += time.process_time() - now
+        return own
+
+
+class _There(Exception):
+    """Raised out of a program that is as good as it needs to be."""
 
 
 def in_8_bits(image: Tensor) -> Tensor:
@@ -74,11 +85,18 @@ def sized(path: str | Path, size_px: int) -> Tensor:
     return resize(picture_of(path).image, size_px)
 
 
-def neural_style(path: Path, objective: str, photo: Tensor, painting: Tensor, iterations: int, start: str) -> Film:
+def neural_style(
+    path: Path, objective: str, photo: Tensor, painting: Tensor, iterations: int, start: str, goal: float = 0.0
+) -> Film:
     net, weights = Plain(stored(path)), AS_IT_IS if objective == "neural-style" else default_weights(photo, painting)
     warm(net, to_caffe(photo))
     film = Film()
     minimised = NeuralStyle(net, photo, painting, weights)
+
+    def judged(picture: Tensor) -> float:
+        with torch.no_grad():
+            return float(minimised(to_caffe(picture / 255)))
+
     x = to_caffe(photo) if start == "content" else torch.randn(photo.shape) * 0.001
     x = x.contiguous().requires_grad_()
     descent = torch.optim.LBFGS(
@@ -89,10 +107,13 @@ def neural_style(path: Path, objective: str, photo: Tensor, painting: Tensor, it
         descent.zero_grad()
         loss = minimised(x)
         loss.backward()
-        film(from_caffe(x), float(loss.detach()))
+        own = float(loss.detach())
+        if film(from_caffe(x), own, judged if own <= goal else None) <= goal:  # a picture's is larger than a loss
+            raise _There
         return loss
 
-    descent.step(closure)
+    with suppress(_There):
+        descent.step(closure)
     return film
 
 
@@ -136,7 +157,10 @@ def ours(network: str, objective: str, photo: Tensor, painting: Tensor, evaluati
     keep_freed_memory()  # as the command line does
     size_px = max(photo.shape[2:])
     options = {"network": network, "size_px": size_px, "evaluations": evaluations, "single_scale": single}
-    job = prepare(photo, painting, **options, **in_our_words(objective, photo))
+    words = in_our_words(objective, photo)
+    if network == "lite" and words:
+        words = as_strong(photo, painting, words)
+    job = prepare(photo, painting, **options, **words)
     film = Film()
     job.run([lambda step: film(step.image, float(step.loss)) if step.size_px == size_px else None])
     return film
@@ -151,11 +175,21 @@ def genuine() -> Path:
 
 
 def main(
-    program: str, objective: str, photo: str, painting: str, size_px: str, iterations: str, start: str, out: str
+    program: str,
+    objective: str,
+    photo: str,
+    painting: str,
+    size_px: str,
+    iterations: str,
+    start: str,
+    out: str,
+    *goal: str,
 ) -> None:
     torch.manual_seed(0)
     pictures = [sized(path, int(size_px)) for path in (photo, painting)]
-    if program in RIVALS:
+    if goal:
+        film = neural_style(genuine(), objective, *pictures, int(iterations), start, float(*goal))
+    elif program in RIVALS:
         film = RIVALS[program](genuine(), objective, *pictures, int(iterations), start)
     else:
         film = ours(program, objective, *pictures, int(iterations), start == "single")

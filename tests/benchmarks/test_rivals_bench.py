@@ -6,9 +6,12 @@ Processor seconds of one thread. Prints a line each; never passes or fails on a 
 minimise the same. A picture is judged as its file would hold it, in 8 bits, by the other program's objective in 32
 bits; the other program's own loss is that of its iterate as it is, whose pixels may lie where no file can hold them.
 
+`-k seconds_to_a_loss` lets the other program run to its end, `-k as_good_as_lite` only until its picture is as good as
+lite's, which is told nothing, or the same objective (rival_losses.as_strong).
+
 | variable | what it says |
 |---|---|
-| GATYS_LAB_RIVALS_ITERATIONS | of the other program; where nothing is said what it does itself: 1,000, pystiche 500 |
+| GATYS_LAB_RIVALS_ITERATIONS | of the other program, at most; else 1,000, pystiche 500, and 150 until lite's picture |
 | GATYS_LAB_RIVALS_FOLDER | where films are kept, so that an interrupted comparison goes on |
 
 pystiche is compared where it can be imported: `pip install --no-deps --target FOLDER pystiche==1.0.1 tqdm`, and FOLDER
@@ -57,11 +60,13 @@ class Task:
     def pictures(self):
         return [sized(IMAGES / name, self.size_px) for name in self.pair]
 
-    def film(self, folder, program, objective, start, iterations):
+    def film(self, folder, program, objective, start, iterations, *goal):
         """What one program did, from the folder if it is there."""
-        out = folder / f"{program}-{objective}-{start}-{iterations}-{self.size_px}-{self.pair[0]}-{self.pair[1]}.pt"
+        words = [program, objective, start, iterations, self.size_px, *self.pair, *goal]
+        out = folder / f"{'-'.join(map(str, words))}.pt"
         if not out.exists():
             words = [program, objective, *(IMAGES / name for name in self.pair), self.size_px, iterations, start, out]
+            words += goal
             command = [sys.executable, Path(__file__).with_name("rivals.py"), *words]
             paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
             env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
@@ -92,6 +97,22 @@ def test_seconds_to_a_loss(rival, pair, size_px, folder, one_thread):
     end = judged(same["pictures"][-1:])
     assert same["losses"][-1] == pytest.approx(end, rel=AGREE), "not the same objective"
     _print(f"{size_px} px, {' x '.join(pair)}, {rival}", judged, theirs, same, small)
+
+
+@pytest.mark.parametrize("size_px", [256, 512])
+@pytest.mark.parametrize("pair", PAIRS, ids="-".join)
+@pytest.mark.parametrize("start", ["noise", "content"])
+def test_until_as_good_as_lite(start, pair, size_px, folder, one_thread):
+    task, iterations = Task(pair, size_px), int(os.environ.get("GATYS_LAB_RIVALS_ITERATIONS") or 150)
+    judged = judge(_weights.find("vgg19"), "neural-style", *task.pictures())
+    small = {told: task.film(folder, "lite", told, "coarse", EVALUATIONS) for told in ("default", "neural-style")}
+    goals = {told: judged(film["pictures"][-1:]) for told, film in small.items()}
+    theirs = task.film(folder, "neural-style", "neural-style", start, iterations, f"{min(goals.values()):.5g}")
+    print(f"\n{size_px} px, {' x '.join(pair)}, {start}: {len(theirs['seconds'])} iterations", end="")
+    print(f", {theirs['seconds'][-1]:.0f} s, loss {judged(theirs['pictures'][-1:]):.4g}")
+    for told, goal in goals.items():
+        took = small[told]["seconds"][-1]
+        print(f"  lite, told {told}: {goal:.4g} in {took:.1f} s; {_against(until(theirs, judged, goal), took)}")
 
 
 def _print(title, judged, theirs, same, small):
