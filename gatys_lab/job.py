@@ -287,12 +287,7 @@ class Job:
         standing: Frozen | None,
     ) -> Any:
         """From the picture of the size before. Of large ones few are held: no frame here has the photo or the start."""
-        height, width = shape_at(self.photo.image, size_px)
-        apart = (
-            devices.large_tensors_apart(tiling.IMAGE_BYTES * height * width)
-            if self.tile_px is not None
-            else nullcontext()
-        )
+        apart = nullcontext() if self.tile_px is None else devices.large_tensors_apart(self._bytes(size_px))
         with apart:
             network, objective = self._problem(size_px)
             solution = optimize(
