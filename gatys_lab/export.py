@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gatys_lab.files import check_target, write_whole
 from gatys_lab.models._base import Shares
-from gatys_lab.models.adain import LAYER, AdaIN
+from gatys_lab.models.adain import AdaIN
 
 OPSET = 18
 
@@ -26,11 +26,9 @@ class _Whole(nn.Module):
         self.model = model
 
     def forward(self, content: Tensor, style: Tensor, alpha: Tensor) -> Tensor:
-        features = self.model.encoder(content, (LAYER,))
-        look = self.model.summarise(self.model.encoder(style, (LAYER,)), None)
-        f = features[LAYER]
-        t = self.model.target(f, [look], Shares([1.0], None))
-        picture = self.model.decoder(f + alpha * (t - f))
+        look = self.model.summarise(self.model.encoder(style, self.model.layers), None)
+        seen = self.model.encoder(content, self.model.layers)
+        picture = self.model.decode(seen, [look], Shares([1.0], None), alpha)
         return picture[:, :, : content.shape[2], : content.shape[3]].clamp(0, 1)
 
 

@@ -9,11 +9,12 @@ from gatys_lab.export import to_onnx
 from gatys_lab.models import _files, adain
 
 
-def test_onnxruntime_paints_the_same_picture_at_any_size(tmp_path, capsys):
+@pytest.mark.parametrize("norm", ["none", "style"])
+def test_onnxruntime_paints_the_same_picture_at_any_size(tmp_path, capsys, norm):
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
-    model = a_model("adain")
-    _files.save(model, tmp_path / "adain.safetensors", {})
+    model = a_model("adain", norm=norm)
+    _files.save(model, tmp_path / "adain.safetensors", {"norm": norm})
     arguments = ["export", "adain", "-o", str(tmp_path / "m.onnx"), "--weights", str(tmp_path / "adain.safetensors")]
     with pytest.raises(SystemExit) as done:
         cli.main(arguments)

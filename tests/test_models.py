@@ -6,6 +6,7 @@ import torch
 from gatys_lab import catalog
 from gatys_lab.models import _files, adaattn, adain, inverse
 from gatys_lab.models._base import fingerprint, shares_of
+from gatys_lab.models._moments import colours, mean_std
 from gatys_lab.networks import lite
 
 CREATE = {"adain": adain.create, "adaattn": adaattn.create, "inverse": inverse.create}
@@ -30,49 +31,55 @@ def model(request):
     return a_model(request.param)
 
 
+@pytest.fixture(params=[*((name, {}) for name in catalog.names("models")), ("adain", {"norm": "style"})], ids=str)
+def painter(request):
+    name, options = request.param
+    return a_model(name, **options)
+
+
 def test_every_file_is_a_model_with_the_name_that_the_user_types(model):
     assert set(catalog.names("models")) == set(CREATE)
     assert model.name in CREATE
 
 
 @pytest.mark.parametrize("size", [(48, 64), (49, 65), (37, 50), (33, 95)])
-def test_the_result_is_as_large_as_the_content_whatever_the_style(model, size):
-    style = model.style_of(torch.rand(1, 3, 41, 70))
-    result = model(torch.rand(2, 3, *size), style)
+def test_the_result_is_as_large_as_the_content_whatever_the_style(painter, size):
+    style = painter.style_of(torch.rand(1, 3, 41, 70))
+    result = painter(torch.rand(2, 3, *size), style)
     assert result.shape == (2, 3, *size) and result.isfinite().all() and result.min() >= 0 and result.max() <= 1
 
 
-def test_a_batch_is_its_pictures_one_by_one(model):
+def test_a_batch_is_its_pictures_one_by_one(painter):
     content, style = torch.rand(3, 3, 48, 40), torch.rand(3, 3, 40, 48)
-    together = model(content, model.style_of(style))
+    together = painter(content, painter.style_of(style))
     for i in range(3):
-        alone = model(content[i : i + 1], model.style_of(style[i : i + 1]))
+        alone = painter(content[i : i + 1], painter.style_of(style[i : i + 1]))
         torch.testing.assert_close(together[i : i + 1], alone, atol=5e-4, rtol=1e-3)  # softmax of large logits
 
 
-def test_alpha_goes_from_the_photo_to_the_style(model):
-    content, style = torch.rand(1, 3, 48, 48), model.style_of(torch.rand(1, 3, 48, 48) ** 3)
-    other = model.style_of(torch.rand(1, 3, 48, 48))
-    none, half, full = (model(content, style, alpha=a) for a in (0.0, 0.5, 1.0))
-    torch.testing.assert_close(none, model(content, other, alpha=0.0))  # no style has a say in it
+def test_alpha_goes_from_the_photo_to_the_style(painter):
+    content, style = torch.rand(1, 3, 48, 48), painter.style_of(torch.rand(1, 3, 48, 48) ** 3)
+    other = painter.style_of(torch.rand(1, 3, 48, 48))
+    none, half, full = (painter(content, style, alpha=a) for a in (0.0, 0.5, 1.0))
+    torch.testing.assert_close(none, painter(content, other, alpha=0.0))  # no style has a say in it
     assert not torch.equal(none, half) and not torch.equal(half, full)
     for alpha in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="alpha is"):
-            model(content, style, alpha=alpha)
+            painter(content, style, alpha=alpha)
 
 
-def test_styles_are_mixed_by_weight_and_one_weight_is_that_style(model):
+def test_styles_are_mixed_by_weight_and_one_weight_is_that_style(painter):
     content = torch.rand(1, 3, 48, 48)
-    a, b = (model.style_of(torch.rand(1, 3, 48, 48) ** p) for p in (1, 4))
-    torch.testing.assert_close(model(content, [a, b], weights=[2, 0]), model(content, a), atol=1e-5, rtol=1e-4)
+    a, b = (painter.style_of(torch.rand(1, 3, 48, 48) ** p) for p in (1, 4))
+    torch.testing.assert_close(painter(content, [a, b], weights=[2, 0]), painter(content, a), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(
-        model(content, [a, b], weights=[1, 3]), model(content, [a, b], weights=[0.25, 0.75]), atol=1e-5, rtol=1e-4
+        painter(content, [a, b], weights=[1, 3]), painter(content, [a, b], weights=[0.25, 0.75]), atol=1e-5, rtol=1e-4
     )
     for weights in ([1], [0, 0], [-1, 2], [float("inf"), 1]):
         with pytest.raises(ValueError, match="weights"):
-            model(content, [a, b], weights=weights)
+            painter(content, [a, b], weights=weights)
     with pytest.raises(ValueError, match="no style"):
-        model(content, [])
+        painter(content, [])
 
 
 def test_masks_say_which_style_is_painted_where(model):
@@ -90,14 +97,48 @@ def test_masks_say_which_style_is_painted_where(model):
     assert alone[..., -48:].abs().max() < 1e-3 < alone[..., :48].abs().max()
 
 
-def test_a_style_mask_hides_the_rest_of_the_painting(model):
+def test_masks_part_the_moments_that_a_decoder_takes():
+    """In each region the picture has the colours of its own style, and where there is none those of the photo."""
+    model = a_model("adain", norm="style")
+    content, left = torch.rand(1, 3, 128, 256), torch.zeros(1, 1, 128, 256)
+    left[..., :128] = 1
+    dark, bright = (model.style_of(p * torch.rand(1, 3, 64, 64) + q) for p, q in ((0.2, 0.2), (0.2, 0.65)))
+    full, nowhere, close = torch.ones_like(left), torch.zeros_like(left), {"atol": 1e-3, "rtol": 1e-3}
+    torch.testing.assert_close(model(content, [dark, bright], masks=[full, nowhere]), model(content, dark), **close)
+    torch.testing.assert_close(model(content, [dark], masks=[nowhere]), model(content, dark, alpha=0.0), **close)
+    both, alone = model(content, [dark, bright], masks=[left, 1 - left]), model(content, [dark], masks=[left])
+    for picture, wanted in ((both, 0.75), (alone, 0.5)):
+        assert picture[..., :128].mean() == pytest.approx(0.3, abs=0.02)
+        assert picture[..., 128:].mean() == pytest.approx(wanted, abs=0.02)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_norm_style_gives_what_the_decoder_has_undone_the_styles_moments(count):
+    model, seen = a_model("adain", norm="style"), {}
+    features, style = model.features(torch.rand(count, 3, 64, 80)), model.style_of(torch.rand(count, 3, 48, 56) ** 2)
+    everywhere = shares_of([style], None, None)
+    adapt = model.adaptation(features, [style], everywhere, 1.0)
+    deep = model.target(features[adain.LAYER], [style], everywhere)
+    picture = model.decoder(deep, adapt=lambda layer, x: seen.setdefault(layer, adapt(layer, x)))
+    assert set(seen) == set(adain.LEVELS) and picture is seen["input"]
+    for layer, x in seen.items():
+        mean, std = (colours if layer == "input" else mean_std)(x)
+        torch.testing.assert_close(mean, style[f"{layer} mean"], atol=1e-3, rtol=1e-3)
+        alive, wanted = std.abs() > 1e-3, style[f"{layer} std"]  # a ReLU may have left nothing of a channel
+        assert alive.float().mean() > 0.5
+        torch.testing.assert_close(std[alive], wanted[alive], atol=1e-2, rtol=1e-2)
+    with pytest.raises(ValueError, match="concat has no moments"):
+        adain.create(lite.build(), transform="concat", norm="style")
+
+
+def test_a_style_mask_hides_the_rest_of_the_painting(painter):
     painting, mask = torch.rand(1, 3, 64, 128), torch.zeros(1, 1, 64, 128)
     mask[..., :48] = 1
     changed = painting.clone()
     changed[..., 128 - 16 :] = 0  # so far away that no cell under the mask sees it, but in relu5_1
     content = torch.rand(1, 3, 48, 48)
-    a, b = (model(content, model.style_of(p, mask)) for p in (painting, changed))
-    whole = model(content, model.style_of(changed)) - model(content, model.style_of(painting))
+    a, b = (painter(content, painter.style_of(p, mask)) for p in (painting, changed))
+    whole = painter(content, painter.style_of(changed)) - painter(content, painter.style_of(painting))
     assert (a - b).abs().max() < 0.2 * whole.abs().max()
 
 
@@ -184,6 +225,7 @@ def test_a_fingerprint_is_of_values_alone():
         ("adain", {"transform": "concat"}),
         ("adain", {"norm": "batch"}),
         ("adain", {"norm": "instance"}),
+        ("adain", {"norm": "style"}),
         ("adaattn", {"form": "cosine"}),
         ("adaattn", {"form": "sanet"}),
         ("adaattn", {"shallow": False}),

@@ -160,8 +160,8 @@ SHARED = [
 @_model(steps=160_000, batch=8, rate=1e-4, decay=5e-5)
 @click.option("--transform", type=click.Choice(["adain", "concat"]), default="adain", show_default=True,
               help="concat is the paper's ablation.")  # fmt: skip
-@click.option("--norm", type=click.Choice(["none", "batch", "instance"]), default="none", show_default=True,
-              help="Normalisation in the decoder; an ablation.")  # fmt: skip
+@click.option("--norm", type=click.Choice(["none", "batch", "instance", "style"]), default="none", show_default=True,
+              help="Of the decoder: none is the paper's, style (its moments at all scales) ours.")  # fmt: skip
 @click.option("--content-weight", type=WEIGHT, default=1.0, show_default=True)
 @click.option("--style-weight", type=WEIGHT, default=10.0, show_default=True)
 def adain(transform: str, norm: str, content_weight: float, style_weight: float, **shared: Any) -> None:

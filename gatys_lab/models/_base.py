@@ -29,7 +29,7 @@ class FeedForward(nn.Module):
     """
 
     name: ClassVar[str]  # what the user types
-    layers: ClassVar[tuple[str, ...]]  # of the encoder, the deepest last
+    layers: tuple[str, ...]  # of the encoder, the deepest last
 
     def __init__(self, encoder: VGG) -> None:
         super().__init__()
@@ -83,7 +83,9 @@ class FeedForward(nn.Module):
         """The style of a picture with these features."""
         raise NotImplementedError
 
-    def decode(self, content: Mapping[str, Tensor], styles: Sequence[Style], shares: "Shares", alpha: float) -> Image:
+    def decode(
+        self, content: Mapping[str, Tensor], styles: Sequence[Style], shares: "Shares", alpha: float | Tensor
+    ) -> Image:
         """Content's features and styles to a picture (N, 3, at least H, at least W), not clamped."""
         raise NotImplementedError
 
@@ -100,10 +102,11 @@ class Shares:
 
     def mix(self, content: Tensor, stylised: Iterable[Tensor]) -> Tensor:
         """The content's features (N, C, h, w) stylised in each of the manners, put together."""
+        if len(self.weights) == 1 and self.masks is None:
+            return next(iter(stylised))
         if self.masks is None:
             return torch.stack([w * f for w, f in zip(self.weights, stylised, strict=True)]).sum(0)
-        masks = [resize_mask(mask, content) for mask in self.masks]
-        shares = claims(self.weights, masks)
+        shares = self._claims(content)
         mixed = (1 - torch.stack(shares).sum(0)) * content
         for share, f in zip(shares, stylised, strict=True):
             mixed = mixed + share * f
@@ -112,6 +115,14 @@ class Shares:
     def region(self, index: int, features: Tensor) -> Tensor | None:
         """Where a style is painted (N, 1, h, w), or None: everywhere."""
         return None if self.masks is None else resize_mask(self.masks[index], features)
+
+    def rest(self, features: Tensor) -> Tensor | None:
+        """What no style claims (N, 1, h, w), or None: there are no masks."""
+        return None if self.masks is None else (1 - torch.stack(self._claims(features)).sum(0)).clamp_min(0)
+
+    def _claims(self, features: Tensor) -> list[Tensor]:
+        assert self.masks is not None
+        return claims(self.weights, [resize_mask(mask, features) for mask in self.masks])
 
 
 def fingerprint(module: nn.Module, *words: object) -> str:

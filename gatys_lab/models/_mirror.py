@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from gatys_lab.networks._vgg import plan
 
 WIDTHS = {"vgg19": (64, 128, 256), "lite": (16, 32, 64)}  # channels of blocks 1 to 3, by encoder
+MIRRORED = {"conv3_2": "relu3_1", "conv2_2": "relu2_1", "conv1_2": "relu1_1", "conv1_1": "input"}  # what comes out
 CONVOLUTIONS = ("conv4_1", "conv3_4", "conv3_3", "conv3_2", "conv3_1", "conv2_2", "conv2_1", "conv1_2", "conv1_1")
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "none": lambda width: nn.Identity(),
@@ -25,7 +26,8 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
 class Mirror(nn.Module):
     """From features of conv`layer` (block, number) with `channels` to an image.
 
-    `widths`: channels of blocks 1, 2, ...; `joined`: channels of features that `forward` gets besides, by convolution.
+    `widths`: channels of blocks 1, 2, ...; `joined`: channels of features that `forward` gets besides, by convolution;
+    `mirrored`: channels of what stands where the encoder has these layers, instead of `widths`.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Mirror(nn.Module):
         *,
         norm: str = "none",
         joined: Mapping[str, int] | None = None,
+        mirrored: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         if norm not in NORMS:
@@ -47,13 +50,22 @@ class Mirror(nn.Module):
         for step, below in pairwise([*convolutions, None]):
             assert step is not None
             out = 3 if below is None else widths[int(below[4]) - 1]
+            out = (mirrored or {}).get(MIRRORED.get(step, ""), out)
             self.add_module(step, nn.Conv2d(channels + (joined or {}).get(step, 0), out, 3))
             if below is not None:
                 self.add_module(step.replace("conv", "norm"), NORMS[norm](out))
             channels = out
 
-    def forward(self, features: Tensor, joined: Mapping[str, Tensor] | None = None) -> Tensor:
-        """(N, C, h, w) -> (N, 3, H, W), not clamped. `joined` (N, C', h', w'): concatenated before a convolution."""
+    def forward(
+        self,
+        features: Tensor,
+        joined: Mapping[str, Tensor] | None = None,
+        adapt: Callable[[str, Tensor], Tensor] = lambda layer, x: x,
+    ) -> Tensor:
+        """(N, C, h, w) -> (N, 3, H, W), not clamped. `joined` (N, C', h', w'): concatenated before a convolution.
+
+        `adapt` is called with a layer of the encoder and what stands in its place, and says what shall stand there.
+        """
         x = features.to(next(self.parameters()).dtype)
         for step in self.steps:
             if step.startswith("pool"):
@@ -63,7 +75,9 @@ class Mirror(nn.Module):
                 also = joined[step].to(x.dtype)
                 x = torch.cat([x[..., : also.shape[2], : also.shape[3]], also], 1)
             conv = getattr(self, step)
-            x = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), conv.weight, conv.bias)
+            x = F.conv2d(F.pad(x.to(conv.weight.dtype), (1, 1, 1, 1), mode="reflect"), conv.weight, conv.bias)
             if step != "conv1_1":
                 x = F.relu(getattr(self, step.replace("conv", "norm"))(x))
+            if step in MIRRORED:
+                x = adapt(MIRRORED[step], x)
         return x

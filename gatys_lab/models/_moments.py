@@ -1,9 +1,14 @@
-"""Mean and standard deviation of every channel, in 32 bits. Huang & Belongie 2017, eq. 6 and 7."""
+"""Mean and standard deviation of every channel, in 32 bits. Huang & Belongie 2017, eq. 6 and 7. Of colours, mean and
+covariance."""
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 EPS = 1e-5  # added to the variance of flat channels, as in the published code
+COLOUR_EPS = 1e-4  # added to the variances of colours: a deviation of 2.5 levels of 255
+GREY_FIRST = torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [1.0, 1.0, -2.0]], dtype=torch.float64)
+GREY_FIRST /= GREY_FIRST.norm(dim=1, keepdim=True)  # rows: orthonormal axes of colour, the first from black to white
 
 
 def mean_std(features: Tensor, mask: Tensor | None = None, *, unbiased: bool = False) -> tuple[Tensor, Tensor]:
@@ -15,8 +20,7 @@ def mean_std(features: Tensor, mask: Tensor | None = None, *, unbiased: bool = F
     if mask is None:
         variance, mean = torch.var_mean(f, (2, 3), correction=int(unbiased), keepdim=True)
         return mean, (variance + EPS).sqrt()
-    total = mask.sum((2, 3), keepdim=True)
-    p = torch.where(total > 0, mask / total.clamp_min(1e-12), 1 / mask[0, 0].numel())  # (N, 1, h, w), sums to 1
+    p = _parts(mask)
     mean = (f * p).sum((2, 3), keepdim=True)
     variance = ((f - mean).square() * p).sum((2, 3), keepdim=True)
     if unbiased:
@@ -24,7 +28,72 @@ def mean_std(features: Tensor, mask: Tensor | None = None, *, unbiased: bool = F
     return mean, (variance + EPS).sqrt()
 
 
+def _parts(mask: Tensor) -> Tensor:
+    """A mask that sums to 1, (N, 1, h, w)."""
+    total = mask.sum((2, 3), keepdim=True)
+    return torch.where(total > 0, mask / total.clamp_min(1e-12), 1 / mask[0, 0].numel())
+
+
 def normalise(features: Tensor, mask: Tensor | None = None, *, unbiased: bool = False) -> Tensor:
     """Every channel with mean 0 and deviation 1, in 32 bits or better."""
     mean, std = mean_std(features, mask, unbiased=unbiased)
     return (features.to(mean.dtype) - mean) / std
+
+
+def matched(features: Tensor, mean: Tensor, std: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Every channel with this mean and deviation, (N or 1, C, 1, 1) each: eq. 8."""
+    if mask is None and len(features) == len(mean) == 1:  # one kernel, and the features' own precision
+        return F.batch_norm(features, None, None, std.flatten(), mean.flatten(), training=True, eps=EPS)
+    return (normalise(features, mask) * std + mean).to(features.dtype)
+
+
+def colours(image: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Of (N, 3, H, W) the mean (N, 3, 1, 1) and a root of the covariance (N, 3, 3): R with R R' = covariance.
+
+    R is an upright triangle, Cholesky's, seen from axes of which the first is grey: it takes greys to greys first.
+    `mask` as in `mean_std`.
+    """
+    mean, lower = _colours(image, mask)
+    return mean, GREY_FIRST.to(lower).T @ lower
+
+
+def recoloured(image: Tensor, mean: Tensor, root: Tensor, mask: Tensor | None = None) -> Tensor:
+    """An image (N, 3, H, W) moved, as a whole, to this mean and covariance (see `colours`), in 32 bits."""
+    own, lower = _colours(image, mask)
+    turn = root @ _inverse(lower) @ GREY_FIRST.to(lower)  # (N, 3, 3)
+    pixels = (image.to(own.dtype) - own).permute(0, 2, 3, 1)
+    return (pixels.flatten(1, 2) @ turn.mT).view(pixels.shape).permute(0, 3, 1, 2) + mean
+
+
+def _colours(image: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The mean (N, 3, 1, 1), and the triangle L of L L' = covariance along `GREY_FIRST` (N, 3, 3).
+
+    Written out for want of an operation that ONNX knows.
+    """
+    x = image.to(torch.promote_types(image.dtype, torch.float32))
+    p = torch.full_like(x[:, :1], 1 / x[0, 0].numel()) if mask is None else _parts(mask)
+    mean = (x * p).sum((2, 3), keepdim=True)
+    centred = (x - mean).permute(0, 2, 3, 1).flatten(1, 2) @ GREY_FIRST.to(x).T  # (N, H W, 3)
+    c = (centred * p.flatten(1)[..., None]).mT @ centred
+    (a, b, d), (e, f), g = c[:, 0].unbind(1), c[:, 1, 1:].unbind(1), c[:, 2, 2]
+    l11 = (a + COLOUR_EPS).sqrt()
+    l21, l31 = b / l11, d / l11
+    l22 = (e + COLOUR_EPS - l21.square()).sqrt()
+    l32 = (f - l31 * l21) / l22
+    l33 = (g + COLOUR_EPS - l31.square() - l32.square()).sqrt()
+    return mean, _triangle(l11, l21, l22, l31, l32, l33)
+
+
+def _triangle(*entries: Tensor) -> Tensor:
+    """(N, 3, 3) of the six entries (N,) of its lower triangle, row by row."""
+    l11, l21, l22, l31, l32, l33 = entries
+    zero = torch.zeros_like(l11)
+    return torch.stack([l11, zero, zero, l21, l22, zero, l31, l32, l33], 1).unflatten(1, (3, 3))
+
+
+def _inverse(lower: Tensor) -> Tensor:
+    """Of triangles (N, 3, 3)."""
+    i11, i22, i33 = (1 / lower[:, i, i] for i in range(3))
+    l21, l31, l32 = lower[:, 1, 0], lower[:, 2, 0], lower[:, 2, 1]
+    i31 = (l21 * l32 * i22 - l31) * i11 * i33
+    return _triangle(i11, -l21 * i11 * i22, i22, i31, -l32 * i22 * i33, i33)

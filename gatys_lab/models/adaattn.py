@@ -73,7 +73,7 @@ class AdaAttN(FeedForward):
     """
 
     name: ClassVar[str] = "adaattn"
-    layers: ClassVar[tuple[str, ...]] = LAYERS
+    layers: tuple[str, ...] = LAYERS
 
     def __init__(
         self,

@@ -2,10 +2,12 @@
 
 AdaIN gives the content's features, channel by channel, the style's mean and deviation (eq. 8); the decoder turns them
 into a picture. Differs from the published code: biased deviations (`unbiased=True` is the published one, and is set
-when a published decoder is loaded). `transform="concat"` and `norm` are the paper's ablations, to be trained.
+when a published decoder is loaded), and, with `norm="style"` as the package's own is made, the decoder too: wherever it
+has undone one of the encoder's scales its features take the style's moments there, and its picture the style's mean and
+covariance of colours. `transform="concat"` and the other norms are the paper's ablations, to be trained.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,26 +20,36 @@ from gatys_lab.masks import resize_mask
 from gatys_lab.models import _files
 from gatys_lab.models._base import FeedForward, Shares, Style, fingerprint
 from gatys_lab.models._mirror import CONVOLUTIONS, WIDTHS, Mirror
-from gatys_lab.models._moments import mean_std, normalise
+from gatys_lab.models._moments import colours, matched, mean_std, normalise, recoloured
 from gatys_lab.networks._vgg import VGG
 from gatys_lab.types import Image
 
 LAYER = "relu4_1"
+LEVELS = ("input", "relu1_1", "relu2_1", "relu3_1")  # where norm="style" adapts
 PUBLISHED = dict(zip(CONVOLUTIONS, ("1", "5", "8", "11", "14", "18", "21", "25", "28"), strict=True))  # naoto0804's
 
 
 class AdaIN(FeedForward):
-    """A style is {"mean": (N, C, 1, 1), "std": (N, C, 1, 1)}; of `concat`, {"features": (N, C, h, w)}."""
+    """A style is {"mean": (N, C, 1, 1), "std": (N, C, 1, 1)}, and with `levels` the same of each of them, "relu1_1
+    mean" ... "input std", which is a root of the covariance (N, 3, 3). Of `concat`, {"features": (N, C, h, w)}."""
 
     name: ClassVar[str] = "adain"
-    layers: ClassVar[tuple[str, ...]] = (LAYER,)
 
-    def __init__(self, encoder: VGG, decoder: Mirror, *, transform: str = "adain", unbiased: bool = False) -> None:
+    def __init__(
+        self,
+        encoder: VGG,
+        decoder: Mirror,
+        *,
+        transform: str = "adain",
+        levels: tuple[str, ...] = (),
+        unbiased: bool = False,
+    ) -> None:
         super().__init__(encoder)
+        self.levels, self.layers = levels, (*levels, LAYER)
         self.decoder, self.unbiased, self.concatenates = decoder, unbiased, transform == "concat"
 
     def style_fingerprint(self) -> str:
-        return fingerprint(self.encoder, self.concatenates, self.unbiased)
+        return fingerprint(self.encoder, self.concatenates, self.unbiased, *self.levels)
 
     def summarise(self, features: Mapping[str, Tensor], mask: Tensor | None) -> Style:
         f = features[LAYER]
@@ -46,20 +58,50 @@ class AdaIN(FeedForward):
         if self.concatenates:
             return {"features": f}
         mean, std = mean_std(f, None if mask is None else resize_mask(mask, f), unbiased=self.unbiased)
-        return {"mean": mean, "std": std}
+        style = {"mean": mean, "std": std}
+        for layer in self.levels:
+            f = features[layer]
+            of = colours if layer == "input" else mean_std
+            style[f"{layer} mean"], style[f"{layer} std"] = of(f, None if mask is None else resize_mask(mask, f))
+        return style
 
-    def decode(self, content: Mapping[str, Tensor], styles: Sequence[Style], shares: Shares, alpha: float) -> Image:
+    def decode(
+        self, content: Mapping[str, Tensor], styles: Sequence[Style], shares: Shares, alpha: float | Tensor
+    ) -> Image:
         transform = self._concatenated if self.concatenates else self.target
-        return self.decoder(transform(content[LAYER], styles, shares, alpha))
+        deep = transform(content[LAYER], styles, shares, alpha)
+        return (
+            self.decoder(deep, adapt=self.adaptation(content, styles, shares, alpha))
+            if self.levels
+            else self.decoder(deep)
+        )
 
-    def target(self, content: Tensor, styles: Sequence[Style], shares: Shares, alpha: float = 1.0) -> Tensor:
+    def adaptation(
+        self, content: Mapping[str, Tensor], styles: Sequence[Style], shares: Shares, alpha: float | Tensor
+    ) -> Callable[[str, Tensor], Tensor]:
+        """How the decoder's features take the moments of the styles, and where these have no say the photograph's."""
+        everywhere = shares.masks is None and not isinstance(alpha, Tensor) and alpha == 1
+        own = None if everywhere else self.summarise(content, shares.rest(content["input"]))
+
+        def adapt(layer: str, x: Tensor) -> Tensor:
+            mixed = (_moved(layer, x, style, shares.region(i, x)) for i, style in enumerate(styles))
+            if own is None:
+                return shares.mix(x, mixed)
+            plain = _moved(layer, x, own, shares.rest(x))
+            return torch.lerp(plain, shares.mix(plain, mixed).to(plain.dtype), alpha)
+
+        return adapt
+
+    def target(self, content: Tensor, styles: Sequence[Style], shares: Shares, alpha: float | Tensor = 1.0) -> Tensor:
         """What the decoder is given (eq. 14 and 15): content and a mixture of AdaIN with each style, (N, C, h, w)."""
         f = content.float()
         own = [normalise(f, shares.region(i, f), unbiased=self.unbiased) for i in range(len(styles))]
         mixed = shares.mix(f, (x * s["std"] + s["mean"] for x, s in zip(own, styles, strict=True)))
         return torch.lerp(f, mixed, alpha)
 
-    def _concatenated(self, content: Tensor, styles: Sequence[Style], shares: Shares, alpha: float = 1.0) -> Tensor:
+    def _concatenated(
+        self, content: Tensor, styles: Sequence[Style], shares: Shares, alpha: float | Tensor = 1.0
+    ) -> Tensor:
         """Enc-Concat-Dec, the paper's ablation: the style's features beside the content's, (N, 2 C, h, w)."""
         f = content.float()
         size = (f.shape[2], f.shape[3])
@@ -67,12 +109,23 @@ class AdaIN(FeedForward):
         return torch.cat([f, torch.lerp(f, shares.mix(f, looks), alpha)], 1)
 
 
+def _moved(layer: str, x: Tensor, style: Style, mask: Tensor | None) -> Tensor:
+    """What stands in a layer's place, with the style's moments there."""
+    move = recoloured if layer == "input" else matched
+    return move(x, style[f"{layer} mean"], style[f"{layer} std"], mask)
+
+
 def create(encoder: VGG, transform: str = "adain", norm: str = "none") -> AdaIN:
-    """The untrained model. `norm` none, batch or instance is the decoder's; none is the paper's choice."""
+    """The untrained model. `norm` is the decoder's: none, which is the paper's choice, batch, instance or style."""
     if transform not in ("adain", "concat"):
         raise UnknownName(f"no transform '{transform}'; there are adain, concat")
+    if transform == "concat" and norm == "style":
+        raise ValueError("concat has no moments for norm style; wanted one without the other")
     channels = _files.channels(encoder, LAYER) * (2 if transform == "concat" else 1)
-    return AdaIN(encoder, Mirror(LAYER, channels, WIDTHS[encoder.name], norm=norm), transform=transform)
+    levels = LEVELS if norm == "style" else ()
+    mirrored = {layer: _files.channels(encoder, layer) for layer in levels if layer != "input"}
+    decoder = Mirror(LAYER, channels, WIDTHS[encoder.name], norm="none" if levels else norm, mirrored=mirrored)
+    return AdaIN(encoder, decoder, transform=transform, levels=levels)
 
 
 def build(weights: str | Path | None = None, encoder: str | Path | VGG | None = None) -> AdaIN:

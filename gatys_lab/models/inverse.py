@@ -28,7 +28,7 @@ class Inverse(FeedForward):
     """A style is {"features": (N, C, h, w)}, and "mask" (1, 1, h, w) of its cells where one was given."""
 
     name: ClassVar[str] = "inverse"
-    layers: ClassVar[tuple[str, ...]] = (LAYER,)
+    layers: tuple[str, ...] = (LAYER,)
 
     def __init__(self, encoder: VGG, decoder: Mirror, swap: style_swap.StyleSwap) -> None:
         super().__init__(encoder)

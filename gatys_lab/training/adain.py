@@ -24,8 +24,12 @@ class Recipe(_fit.Recipe):
 
     model: AdaIN
 
+    @property
+    def _seen(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*STYLE_LAYERS, *self.model.layers)))
+
     def paint(self, contents: Image, styles: Image) -> tuple[Image, Features, Features]:
-        seen, look = (self.model.encoder(images, STYLE_LAYERS) for images in (contents, styles))
+        seen, look = (self.model.encoder(images, self._seen) for images in (contents, styles))
         summary = [self.model.summarise(look, None)]
         shares = Shares([1.0], None)
         picture = self.model.decode(seen, summary, shares, 1.0)
