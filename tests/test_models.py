@@ -119,14 +119,18 @@ def test_norm_style_gives_what_the_decoder_has_undone_the_styles_moments(count):
     everywhere = shares_of([style], None, None)
     adapt = model.adaptation(features, [style], everywhere, 1.0)
     deep = model.target(features[adain.LAYER], [style], everywhere)
-    picture = model.decoder(deep, adapt=lambda layer, x: seen.setdefault(layer, adapt(layer, x)))
-    assert set(seen) == set(adain.LEVELS) and picture is seen["input"]
-    for layer, x in seen.items():
-        mean, std = (colours if layer == "input" else mean_std)(x)
+
+    def watched(layer, x):
+        seen[layer] = x, adapt(layer, x)
+        return seen[layer][1]
+
+    assert model.decoder(deep, adapt=watched) is seen["input"][1] and set(seen) == set(adain.LEVELS)
+    for layer, (before, after) in seen.items():
+        alive = before.var((2, 3)) > 0.01  # a ReLU may have left next to nothing of a channel
+        mean, std = (colours if layer == "input" else mean_std)(after)
         torch.testing.assert_close(mean, style[f"{layer} mean"], atol=1e-3, rtol=1e-3)
-        alive, wanted = std.abs() > 1e-3, style[f"{layer} std"]  # a ReLU may have left nothing of a channel
-        assert alive.float().mean() > 0.5
-        torch.testing.assert_close(std[alive], wanted[alive], atol=1e-2, rtol=1e-2)
+        torch.testing.assert_close(std[alive], style[f"{layer} std"][alive], atol=1e-2, rtol=1e-2)
+        assert alive.float().mean() > 0.4
     with pytest.raises(ValueError, match="concat has no moments"):
         adain.create(lite.build(), transform="concat", norm="style")
 

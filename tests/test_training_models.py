@@ -1,6 +1,7 @@
 """Training of the feed-forward models: the objective is the engine's, runs resume exactly, data may be broken."""
 
 import csv
+import itertools
 import json
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from gatys_lab.models import _files, adaattn, adain, inverse
 from gatys_lab.models._base import Shares
 from gatys_lab.models._files import save
 from gatys_lab.networks import lite
-from gatys_lab.objective import content, style
+from gatys_lab.objective import content, smoothness, style
 from gatys_lab.training import _judge, feedforward, objective_of
 from gatys_lab.training import adaattn as adaattn_recipe
 from gatys_lab.training import adain as adain_recipe
@@ -53,6 +54,28 @@ def test_the_loss_of_a_batch_is_the_engines_loss_of_the_same_pictures():
         losses.append(objective.fit({**seen, "relu4_1": t}, look)(model.encoder(picture, layers)).total)
     torch.testing.assert_close(total, torch.stack(losses).mean(), rtol=1e-5, atol=0)
     assert set(parts) == {"content", "bn"} and sum(parts.values()) == pytest.approx(float(total.detach()), rel=1e-5)
+
+
+def test_shifted_pictures_are_judged_where_their_photographs_are_cut_too():
+    """With a shift the loss is the engine's of the picture less some rows and columns, fitted to the photo less them."""
+    torch.manual_seed(0)
+    model = adain.create(lite.build(), norm="style")
+    recipe = adain_recipe.build(model, tv_weight=2.0, shift_px=5)
+    photo, painting = torch.rand(2, 1, 3, 64, 64)
+    look = model.style_of(painting)
+    with torch.no_grad():
+        picture = model.decode(model.features(photo), [look], Shares([1.0], None), 1.0)
+        features = model.encoder(painting, adain_recipe.STYLE_LAYERS)
+        losses = {}
+        for y, x in itertools.product(range(6), range(6)):
+            cut = model.features(photo[..., y:, x:])["relu4_1"]
+            t = {"relu4_1": model.target(cut, [look], Shares([1.0], None))}
+            objective = content("relu4_1") + 10 * style("bn", adain_recipe.STYLE_LAYERS) + 2 * smoothness()
+            seen = model.encoder(picture[..., y:, x:], objective.layers)
+            losses[y, x] = float(objective.fit(t, features)(seen).total)
+        found = [float(Lesson(recipe, "fp32")(photo, painting)[0]) for _ in range(8)]
+    met = {min(losses, key=lambda key: abs(losses[key] - one)) for one in found}
+    assert len(met) > 2 and all(min(abs(x - one) for x in losses.values()) < 1e-4 * one for one in found)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -101,8 +124,8 @@ def test_the_depth_of_the_inverse_decoder_is_kept_in_its_file(tmp_path, depth):
 
 @pytest.mark.parametrize("optimizer", ["adam", "muon"])
 def test_an_interrupted_run_resumed_is_the_uninterrupted_one(folder, tmp_path, optimizer, monkeypatch):
-    settings = replace(QUICK, optimizer=optimizer)
-    feedforward.train("adain", tmp_path / "whole.safetensors", Data(folder, folder, (2, 2)), settings=settings)
+    settings, how = replace(QUICK, optimizer=optimizer), {"losses": {"shift_px": 7}, "options": {"norm": "style"}}
+    feedforward.train("adain", tmp_path / "whole.safetensors", Data(folder, folder, (2, 2)), settings=settings, **how)
     original = Training.step
 
     class Killed(Exception):
@@ -116,9 +139,9 @@ def test_an_interrupted_run_resumed_is_the_uninterrupted_one(folder, tmp_path, o
     monkeypatch.setattr(Training, "step", step)
     arguments = ("adain", tmp_path / "half.safetensors", Data(folder, folder, (2, 2)))
     with pytest.raises(Killed):
-        feedforward.train(*arguments, settings=settings)
+        feedforward.train(*arguments, settings=settings, **how)
     monkeypatch.setattr(Training, "step", original)
-    feedforward.train(*arguments, settings=settings)
+    feedforward.train(*arguments, settings=settings, **how)
     whole, half = (load_file(tmp_path / f"{name}.safetensors") for name in ("whole", "half"))
     assert all(torch.equal(whole[k], half[k]) for k in whole)
 

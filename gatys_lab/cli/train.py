@@ -164,14 +164,17 @@ SHARED = [
               help="Of the decoder: none is the paper's, style (its moments at all scales) ours.")  # fmt: skip
 @click.option("--content-weight", type=WEIGHT, default=1.0, show_default=True)
 @click.option("--style-weight", type=WEIGHT, default=10.0, show_default=True)
-def adain(transform: str, norm: str, content_weight: float, style_weight: float, **shared: Any) -> None:
+@click.option("--tv-weight", type=WEIGHT, default=0.0, show_default=True, help="Of total variation.")
+@click.option("--shift", "shift_px", type=COUNT, default=0, show_default=True,
+              help="Shift pictures by up to so many px before they are looked at: less of a weave.")  # fmt: skip
+def adain(transform: str, norm: str, **options: Any) -> None:
     """Train AdaIN (Huang & Belongie 2017).
 
     \b
     gatys-lab train adain --photos photos/ --paintings paintings/ -o adain.safetensors
     """
-    losses = {"content_weight": content_weight, "style_weight": style_weight}
-    _train("adain", {"transform": transform, "norm": norm}, losses, **shared)
+    losses = {k: options.pop(k) for k in ("content_weight", "style_weight", "tv_weight", "shift_px")}
+    _train("adain", {"transform": transform, "norm": norm}, losses, **options)
 
 
 @_model(steps=50_000, batch=8, rate=1e-4, decay=0.0)

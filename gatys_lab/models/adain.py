@@ -25,12 +25,12 @@ from gatys_lab.networks._vgg import VGG
 from gatys_lab.types import Image
 
 LAYER = "relu4_1"
-LEVELS = ("input", "relu1_1", "relu2_1", "relu3_1")  # where norm="style" adapts
+LEVELS = ("input", "relu2_1", "relu3_1")  # where norm="style" adapts
 PUBLISHED = dict(zip(CONVOLUTIONS, ("1", "5", "8", "11", "14", "18", "21", "25", "28"), strict=True))  # naoto0804's
 
 
 class AdaIN(FeedForward):
-    """A style is {"mean": (N, C, 1, 1), "std": (N, C, 1, 1)}, and with `levels` the same of each of them, "relu1_1
+    """A style is {"mean": (N, C, 1, 1), "std": (N, C, 1, 1)}, and with `levels` the same of each of them, "relu2_1
     mean" ... "input std", which is a root of the covariance (N, 3, 3). Of `concat`, {"features": (N, C, h, w)}."""
 
     name: ClassVar[str] = "adain"

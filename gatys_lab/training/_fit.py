@@ -115,7 +115,9 @@ class Training:
     def step(self, contents: Tensor, styles: Tensor) -> dict[str, Tensor]:
         device = self.weights[0].device
         self.recipe.model.train()
-        total, parts = self.lesson(contents.to(device), styles.to(device))
+        with torch.random.fork_rng([]):  # chance is the step's own, whether the run was resumed or not
+            torch.manual_seed(hash((self.settings.seed, self.done)))
+            total, parts = self.lesson(contents.to(device), styles.to(device))
         for weight in self.weights:
             weight.grad = None
         total.backward()
