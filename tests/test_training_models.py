@@ -57,7 +57,7 @@ def test_the_loss_of_a_batch_is_the_engines_loss_of_the_same_pictures():
 
 
 def test_shifted_pictures_are_judged_where_their_photographs_are_cut_too():
-    """With a shift the loss is the engine's of the picture less some rows and columns, fitted to the photo less them."""
+    """The loss is the engine's of the picture less some rows and columns, fitted to the photo less them."""
     torch.manual_seed(0)
     model = adain.create(lite.build(), norm="style")
     recipe = adain_recipe.build(model, tv_weight=2.0, shift_px=5)

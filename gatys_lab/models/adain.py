@@ -20,7 +20,7 @@ from gatys_lab.masks import resize_mask
 from gatys_lab.models import _files
 from gatys_lab.models._base import FeedForward, Shares, Style, fingerprint
 from gatys_lab.models._mirror import CONVOLUTIONS, WIDTHS, Mirror
-from gatys_lab.models._moments import colours, matched, mean_std, normalise, recoloured
+from gatys_lab.models._moments import colours, matched, mean_std, recoloured
 from gatys_lab.networks._vgg import VGG
 from gatys_lab.types import Image
 
@@ -95,8 +95,8 @@ class AdaIN(FeedForward):
     def target(self, content: Tensor, styles: Sequence[Style], shares: Shares, alpha: float | Tensor = 1.0) -> Tensor:
         """What the decoder is given (eq. 14 and 15): content and a mixture of AdaIN with each style, (N, C, h, w)."""
         f = content.float()
-        own = [normalise(f, shares.region(i, f), unbiased=self.unbiased) for i in range(len(styles))]
-        mixed = shares.mix(f, (x * s["std"] + s["mean"] for x, s in zip(own, styles, strict=True)))
+        moments = [(s["mean"], s["std"], shares.region(i, f)) for i, s in enumerate(styles)]
+        mixed = shares.mix(f, (matched(f, *of, unbiased=self.unbiased) for of in moments))
         return torch.lerp(f, mixed, alpha)
 
     def _concatenated(
