@@ -9,7 +9,7 @@ from gatys_lab.export import to_onnx
 from gatys_lab.models import _files, adain
 
 
-@pytest.mark.parametrize("norm", ["none", "style"])
+@pytest.mark.parametrize("norm", ["none", "colour", "style"])
 def test_onnxruntime_paints_the_same_picture_at_any_size(tmp_path, capsys, norm):
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")

@@ -160,13 +160,14 @@ SHARED = [
 @_model(steps=160_000, batch=8, rate=1e-4, decay=5e-5)
 @click.option("--transform", type=click.Choice(["adain", "concat"]), default="adain", show_default=True,
               help="concat is the paper's ablation.")  # fmt: skip
-@click.option("--norm", type=click.Choice(["none", "batch", "instance", "style"]), default="none", show_default=True,
-              help="Of the decoder: none is the paper's, style (its moments at all scales) ours.")  # fmt: skip
+@click.option("--norm", type=click.Choice(["none", "batch", "instance", "colour", "style"]), default="none",
+              show_default=True, help="Of the decoder: none is the paper's; with colour the picture takes the style's "
+              "colours, with style the decoder's features its moments as well; the others are ablations.")  # fmt: skip
 @click.option("--content-weight", type=WEIGHT, default=1.0, show_default=True)
 @click.option("--style-weight", type=WEIGHT, default=10.0, show_default=True)
 @click.option("--tv-weight", type=WEIGHT, default=0.0, show_default=True, help="Of total variation.")
 @click.option("--shift", "shift_px", type=COUNT, default=0, show_default=True,
-              help="Shift pictures by up to so many px before they are looked at: less of a weave.")  # fmt: skip
+              help="Look at pictures shifted by up to so many px: against textures in the pooling's grid.")  # fmt: skip
 def adain(transform: str, norm: str, **options: Any) -> None:
     """Train AdaIN (Huang & Belongie 2017).
 

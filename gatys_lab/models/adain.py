@@ -25,7 +25,7 @@ from gatys_lab.networks._vgg import VGG
 from gatys_lab.types import Image
 
 LAYER = "relu4_1"
-LEVELS = ("input", "relu2_1", "relu3_1")  # where norm="style" adapts
+LEVELS = {"colour": ("input",), "style": ("input", "relu2_1", "relu3_1")}  # where the decoder adapts, too, by norm
 PUBLISHED = dict(zip(CONVOLUTIONS, ("1", "5", "8", "11", "14", "18", "21", "25", "28"), strict=True))  # naoto0804's
 
 
@@ -84,6 +84,8 @@ class AdaIN(FeedForward):
         own = None if everywhere else self.summarise(content, shares.rest(content["input"]))
 
         def adapt(layer: str, x: Tensor) -> Tensor:
+            if layer not in self.levels:
+                return x
             mixed = (_moved(layer, x, style, shares.region(i, x)) for i, style in enumerate(styles))
             if own is None:
                 return shares.mix(x, mixed)
@@ -116,13 +118,13 @@ def _moved(layer: str, x: Tensor, style: Style, mask: Tensor | None) -> Tensor:
 
 
 def create(encoder: VGG, transform: str = "adain", norm: str = "none") -> AdaIN:
-    """The untrained model. `norm` is the decoder's: none, which is the paper's choice, batch, instance or style."""
+    """The untrained model. `norm` is the decoder's: none (the paper's choice), batch, instance, colour or style."""
     if transform not in ("adain", "concat"):
         raise UnknownName(f"no transform '{transform}'; there are adain, concat")
-    if transform == "concat" and norm == "style":
-        raise ValueError("concat has no moments for norm style; wanted one without the other")
+    levels = LEVELS.get(norm, ())
+    if transform == "concat" and levels:
+        raise ValueError(f"concat has no moments for norm {norm}; wanted one without the other")
     channels = _files.channels(encoder, LAYER) * (2 if transform == "concat" else 1)
-    levels = LEVELS if norm == "style" else ()
     mirrored = {layer: _files.channels(encoder, layer) for layer in levels if layer != "input"}
     decoder = Mirror(LAYER, channels, WIDTHS[encoder.name], norm="none" if levels else norm, mirrored=mirrored)
     return AdaIN(encoder, decoder, transform=transform, levels=levels)
