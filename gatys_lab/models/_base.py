@@ -83,9 +83,7 @@ class FeedForward(nn.Module):
         """The style of a picture with these features."""
         raise NotImplementedError
 
-    def decode(
-        self, content: Mapping[str, Tensor], styles: Sequence[Style], shares: "Shares", alpha: float | Tensor
-    ) -> Image:
+    def decode(self, content: Mapping[str, Tensor], styles: Sequence[Style], shares: "Shares", alpha: float) -> Image:
         """Content's features and styles to a picture (N, 3, at least H, at least W), not clamped."""
         raise NotImplementedError
 

@@ -45,10 +45,10 @@ def matched(
 ) -> Tensor:
     """Every channel with this mean and deviation, (N or 1, C, 1, 1) each: eq. 8. In the features' own precision."""
     if mask is None and not unbiased:  # one kernel a picture, many times as fast
-        moments = [m.expand(len(features), -1, -1, -1).flatten(1) for m in (std, mean)]
+        scales, shifts = (m.expand(len(features), -1, -1, -1).flatten(1) for m in (std, mean))
         each = [
-            F.batch_norm(one[None], None, None, *of, training=True, eps=EPS)
-            for one, *of in zip(features, *moments, strict=True)
+            F.batch_norm(one[None], None, None, scale, shift, training=True, eps=EPS)
+            for one, scale, shift in zip(features, scales, shifts, strict=True)
         ]
         return each[0] if len(each) == 1 else torch.cat(each)
     return (normalise(features, mask, unbiased=unbiased) * std + mean).to(features.dtype)
