@@ -188,8 +188,11 @@ class _Run:
         average, notes = None if self.state is None else self.state.average, self._notes()
         self.state = None  # its memory is free for the last evaluation
         for candidate in [self.best] if average is None else [average, self.best]:
-            image = candidate.clamp(0, 1)
-            loss, total = self._loss(image), self.best_loss
+            image, total = candidate.clamp(0, 1), self.best_loss
+            try:
+                loss = self._loss(image)
+            except KeyboardInterrupt:  # whoever asks again wants what there is
+                loss, reason = None, "interrupted"
             if loss is not None and torch.isfinite(loss.total):
                 total = loss.total
                 break

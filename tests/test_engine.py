@@ -84,6 +84,23 @@ def test_an_interruption_delivers_the_best_so_far(problem):
     torch.testing.assert_close(solution.image, problem[0])
 
 
+@pytest.mark.parametrize("last", [None, "again"])
+def test_an_interruption_while_the_picture_is_delivered_delivers_it_without_another_look(problem, last):
+    """What is delivered is looked at once more, without a way back."""
+    photo, network, fitted = problem
+
+    def impatient(image, layers):
+        if not torch.is_grad_enabled():
+            raise KeyboardInterrupt
+        return network(image, layers)
+
+    images = [photo] if last is None else [photo, None]  # finished, or interrupted once already
+    solution = optimize(photo, impatient, fitted, Wandering(images), evaluations=9)
+    assert solution.reason == "interrupted" and solution.evaluations == 1
+    torch.testing.assert_close(solution.image, photo)
+    assert solution.loss == pytest.approx(loss_of(problem, photo))
+
+
 def test_nothing_that_is_not_finite_is_delivered(problem):
     nan = torch.full_like(problem[0], float("nan"))
     solution = optimize(*problem, Wandering([problem[0], nan]), evaluations=9)
