@@ -85,6 +85,10 @@ class LBFGS:
     max_retries: int
     smooth: float | None = None
 
+    @property
+    def power(self) -> float:
+        return self.smooth or 0.0
+
     def start(self, x: Tensor) -> LBFGSState:
         """Allocates 2 * history + 2 vectors like `x` (any shape), in float32 or float64.
 
@@ -118,7 +122,7 @@ class LBFGS:
         noise = NOISE * torch.finfo(state.x.dtype).eps * abs(state.loss)
         search = _linesearch.begin(state.loss, slope, 1.0, noise)
         while True:
-            seen = _look(evaluate, state, d, search.step, self.smooth or 0)
+            seen = _look(evaluate, state, d, search.step, self.power)
             if not self._usable(seen, state):
                 if state.reason is not None:
                     return state
@@ -145,13 +149,15 @@ class LBFGS:
 
     def _first(self, evaluate: Evaluate, state: LBFGSState) -> bool:
         """Evaluate where it starts. False: not finite, or nothing to descend."""
-        seen = _look(evaluate, state, None, 0.0, self.smooth or 0)
+        seen = _look(evaluate, state, None, 0.0, self.power)
         if not self._usable(seen, state):
             return False
         _arrive(state, seen)
         if state.reason is None:
-            move = _spectrum.scaled(state.gradient.view_as(state.x), self.smooth) if self.smooth else None
-            length = sqrt(seen.gg) if move is None else float(torch.linalg.vector_norm(move))
+            length = sqrt(seen.gg)
+            if self.power:
+                move = _spectrum.scaled(state.gradient.view_as(state.x), self.power)
+                length = float(torch.linalg.vector_norm(move))
             state.scale = FIRST_MOVE * sqrt(state.x.numel()) / length
         return state.reason is None
 
