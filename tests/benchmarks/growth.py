@@ -32,6 +32,7 @@ LOSSES = (
 )  # fmt: skip
 SIZES = (128, 256, 512, 1024, 2048)
 FEW, MANY = 8, 40  # evaluations: at least, and at most until a quarter of the loss is reached
+LARGE = 2048  # px; from here on FEW are enough: no loss of those is near a quarter in forty
 HALF, QUARTER = 0.5, 0.25  # of the loss at the first evaluation, which is the photograph's
 
 
@@ -46,6 +47,11 @@ class Case:
     @property
     def clock(self) -> Callable[[], float]:
         return time.process_time if self.threads == 1 else time.perf_counter
+
+    @property
+    def most(self) -> int:
+        """Evaluations."""
+        return FEW if self.size_px >= LARGE else MANY
 
 
 @dataclass(frozen=True)
@@ -86,11 +92,11 @@ def _run(case: Case, network: Any, photo: Any) -> Found:
 
     painting = _picture("strokes.png", case.size_px)
     options = {"style_loss": case.loss, "size_px": case.size_px, "precision": "fp32", "single_scale": True}
-    job = replace(prepare(photo, painting, evaluations=MANY, **options), network=network).in_tiles()
+    job = replace(prepare(photo, painting, evaluations=case.most, **options), network=network).in_tiles()
     began, stamps, losses = case.clock(), [], []
 
     def seen(step: Any) -> None:
-        if step.evaluation < MANY and not _enough(losses):  # the last one, of what is delivered, has no way back
+        if step.evaluation < case.most and not _enough(losses):  # the last one, of what is delivered, has no way back
             stamps.append(case.clock() - began)
             losses.append(float(step.loss))
             if _enough(losses):

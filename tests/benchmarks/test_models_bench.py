@@ -15,7 +15,7 @@ import test_engine_bench
 import torch
 from torch.nn import functional as F
 
-from gatys_lab import stylize
+from gatys_lab import devices, stylize
 from gatys_lab.losses import style_swap
 from gatys_lab.models import adain
 from gatys_lab.networks import lite
@@ -38,15 +38,22 @@ def seconds(function, times=7) -> float:
 @torch.no_grad()
 def test_adain_with_its_style_at_hand():
     photo = torch.rand(1, 3, 512, 512)
-    found = {}
-    for name, encoder in (("lite", lite.build()), ("vgg19", test_engine_bench.vgg19())):
-        model = adain.create(encoder).to(memory_format=torch.channels_last).eval()
+    devices.keep_freed_memory()  # as the command line does
+    found, ways = {}, {"vgg19": (test_engine_bench.vgg19, "none")}
+    ways |= {"lite": (lite.build, "none")} | {f"lite {norm}": (lite.build, norm) for norm in adain.LEVELS}
+    for name, (encoder, norm) in ways.items():
+        model = adain.create(encoder(), norm=norm).to(memory_format=torch.channels_last).eval()
         style = model.style_of(photo)
         found[name] = seconds(lambda model=model, style=style: model(photo, style))
         halves = model.bfloat16()
         half = {k: v.bfloat16() for k, v in style.items()}
         found[f"{name} bf16"] = seconds(lambda model=halves, style=half: model(photo.bfloat16(), style))
-    print(f"\nAdaIN, 512 px: {found}, vgg19 / lite {found['vgg19'] / found['lite']:.1f}", end="")
+    for name in ways:
+        halves = found[f"{name} bf16"]
+        print(
+            f"\nAdaIN, 512 px, {name}: {found[name]:.3f} s, bf16 {halves:.3f} s, {found['vgg19'] / found[name]:.1f}",
+            end="",
+        )
 
 
 def usual_swap(content, style):
