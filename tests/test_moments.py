@@ -55,3 +55,11 @@ def test_one_picture_is_matched_as_many_are(dtype):
     assert alone.dtype == both.dtype == dtype
     torch.testing.assert_close(both[:1], alone, atol=1e-5 if dtype == torch.float32 else 0.03, rtol=0)
     torch.testing.assert_close(alone.float(), normalise(features) * std + mean, atol=0.03, rtol=0)
+
+
+def test_colours_are_exact_while_a_model_learns_in_16_bits():
+    image, (mean, root) = IMAGE.float(), colours(OTHER.float())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(colours(OTHER.float())[1], root)
+        found = recoloured(image, mean, root)
+    assert torch.equal(found, recoloured(image, mean, root))

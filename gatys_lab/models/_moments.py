@@ -60,16 +60,18 @@ def colours(image: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     R is an upright triangle, Cholesky's, seen from axes of which the first is grey: it takes greys to greys first.
     `mask` as in `mean_std`.
     """
-    mean, lower = _colours(_planes(image), mask)
-    return mean[..., None], GREY_FIRST.to(lower).T @ lower
+    with torch.autocast(image.device.type, enabled=False):  # 16 bits are not enough for a root
+        mean, lower = _colours(_planes(image), mask)
+        return mean[..., None], GREY_FIRST.to(lower).T @ lower
 
 
 def recoloured(image: Tensor, mean: Tensor, root: Tensor, mask: Tensor | None = None) -> Tensor:
     """An image (N, 3, H, W) moved, as a whole, to this mean and covariance (see `colours`), in 32 bits."""
-    pixels = _planes(image)
-    own, lower = _colours(pixels, mask)
-    turn = root @ _inverse(lower) @ GREY_FIRST.to(lower)  # (N, 3, 3)
-    return torch.baddbmm(mean[..., 0] - turn @ own, turn, pixels).view(image.shape)
+    with torch.autocast(image.device.type, enabled=False):
+        pixels = _planes(image)
+        own, lower = _colours(pixels, mask)
+        turn = root @ _inverse(lower) @ GREY_FIRST.to(lower)  # (N, 3, 3)
+        return torch.baddbmm(mean[..., 0] - turn @ own, turn, pixels).view(image.shape)
 
 
 def _planes(image: Tensor) -> Tensor:
