@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gatys_lab import catalog
-from gatys_lab.models import _files, adaattn, adain, inverse
+from gatys_lab.models import _files, _mirror, adaattn, adain, inverse
 from gatys_lab.models._base import fingerprint, shares_of
 from gatys_lab.models._moments import colours, mean_std
 from gatys_lab.networks import lite
@@ -98,6 +98,20 @@ def test_masks_say_which_style_is_painted_where(model):
     assert (both - changed)[..., :48].abs().max() < 1e-3 < (both - changed)[..., -48:].abs().max()
     alone = model(content, [a], masks=[left]) - model(content, a, alpha=0.0)
     assert alone[..., -48:].abs().max() < 1e-3 < alone[..., :48].abs().max()
+
+
+@pytest.mark.parametrize("size", [(1, 3, 7, 5), (2, 4, 2, 9), (1, 6, 1, 1)])
+def test_convolving_before_doubling_is_convolving_what_was_doubled(size):
+    def both(convolve):
+        torch.manual_seed(0)
+        x, weight, bias = torch.rand(size), torch.randn(8, size[1], 3, 3), torch.randn(8)
+        given = [t.requires_grad_() for t in (x, weight, bias)]
+        found = convolve(*given)
+        return [found, *torch.autograd.grad((found * torch.rand(found.shape)).sum(), given)]
+
+    plain = both(lambda x, weight, bias: _mirror._reflected(_mirror._double(x), weight, bias))
+    for found, wanted in zip(both(_mirror._doubled), plain, strict=True):
+        torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
 
 
 def test_masks_part_the_moments_that_a_decoder_takes():

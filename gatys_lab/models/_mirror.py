@@ -74,7 +74,7 @@ class Mirror(nn.Module):
             conv = getattr(self, step)
             x = x.to(conv.weight.dtype)
             if joined is not None and step in joined:
-                x, doubled = _double(x) if doubled else x, False
+                x, doubled = (_double(x) if doubled else x), False
                 also = joined[step].to(x.dtype)
                 x = torch.cat([x[..., : also.shape[2], : also.shape[3]], also], 1)
             x, doubled = (_doubled if doubled else _reflected)(x, conv.weight, conv.bias), False
@@ -97,16 +97,14 @@ def _doubled(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """`_reflected` of x (N, C, h, w) doubled.
 
     Of the three rows and columns that a kernel sees two are always the same: four convolutions of 2 x 2 before doubling
-    do, where they pay. Measured at 512 px, one thread: 1.8 to 3.4 times faster in 32 bits, no faster in bfloat16.
+    do, where they pay: measured at 512 px, one thread, 1.2 to 1.6 times as fast in 32 bits, no faster in bfloat16.
     """
     exact = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     if not exact or torch.compiler.is_exporting():
         return _reflected(_double(x), weight, bias)
     (height, width), x = x.shape[2:], F.pad(x, (1, 1, 1, 1), mode="replicate")
-    same = x.new_tensor(
-        [[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]]
-    )  # odd or even, row of the small, of the kernel
-    kernels = torch.einsum("par,qbs,oirs->pqoiab", same, same, weight)
+    taps = x.new_tensor([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])  # first or second of a pair, 2 taps, 3 taps
+    kernels = torch.einsum("par,qbs,oirs->pqoiab", taps, taps, weight)
     rows = []
     for p in (0, 1):
         seen = [x[:, :, p : p + height + 1, q : q + width + 1] for q in (0, 1)]

@@ -70,11 +70,9 @@ class AdaIN(FeedForward):
     ) -> Image:
         transform = self._concatenated if self.concatenates else self.target
         deep = transform(content[LAYER], styles, shares, alpha)
-        return (
-            self.decoder(deep, adapt=self.adaptation(content, styles, shares, alpha))
-            if self.levels
-            else self.decoder(deep)
-        )
+        if not self.levels:
+            return self.decoder(deep)
+        return self.decoder(deep, adapt=self.adaptation(content, styles, shares, alpha))
 
     def adaptation(
         self, content: Mapping[str, Tensor], styles: Sequence[Style], shares: Shares, alpha: float | Tensor
