@@ -45,7 +45,8 @@ def matched(
 ) -> Tensor:
     """Every channel with this mean and deviation, (N or 1, C, 1, 1) each: eq. 8. In the features' own precision."""
     if mask is None and not unbiased:  # one kernel a picture, many times as fast
-        scales, shifts = (m.expand(len(features), -1, -1, -1).flatten(1) for m in (std, mean))
+        exact = torch.promote_types(features.dtype, torch.float32)
+        scales, shifts = (m.to(exact).expand(len(features), -1, -1, -1).flatten(1) for m in (std, mean))
         each = [
             F.batch_norm(one[None], None, None, scale, shift, training=True, eps=EPS)
             for one, scale, shift in zip(features, scales, shifts, strict=True)
@@ -70,8 +71,8 @@ def recoloured(image: Tensor, mean: Tensor, root: Tensor, mask: Tensor | None = 
     with torch.autocast(image.device.type, enabled=False):
         pixels = _planes(image)
         own, lower = _colours(pixels, mask)
-        turn = root @ _inverse(lower) @ GREY_FIRST.to(lower)  # (N, 3, 3)
-        return torch.baddbmm(mean[..., 0] - turn @ own, turn, pixels).view(image.shape)
+        turn = root.to(own) @ _inverse(lower) @ GREY_FIRST.to(own)  # (N, 3, 3)
+        return torch.baddbmm(mean[..., 0].to(own) - turn @ own, turn, pixels).view(image.shape)
 
 
 def _planes(image: Tensor) -> Tensor:
