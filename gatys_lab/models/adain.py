@@ -2,9 +2,9 @@
 
 AdaIN gives the content's features, channel by channel, the style's mean and deviation (eq. 8); the decoder turns them
 into a picture. Differs from the published code: biased deviations (`unbiased=True` is the published one, and is set
-when a published decoder is loaded); with `norm="colour"`, as the package's own, the picture takes the mean and covariance of the style's
-colours, with `norm="style"` the decoder's features its moments as well, wherever one of the encoder's scales is undone.
-`transform="concat"` and the other norms are the paper's ablations, to be trained.
+when a published decoder is loaded). With `norm="colour"`, as the package's own, the picture takes the mean and the
+covariance of the style's colours; with `norm="style"` the decoder's features take its moments as well, wherever one of
+the encoder's scales is undone. `transform="concat"` and the other norms are the paper's ablations, to be trained.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -223,7 +223,8 @@ def draw(found: dict[Case, Found], path: Path, precision: str) -> None:
             if points:
                 axis.loglog(*zip(*points, strict=True), label=loss, **style)
         axis.set_title(f"{network}: {title}")
-        axis.set_xticks(SIZES, [f"{size:,}" for size in SIZES])
+        sizes = sorted({case.size_px for case in found})
+        axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
         axis.set_xticks([], minor=True)
         axis.grid(alpha=0.3)
     axes[-1][1].set_xlabel("px a side, one thread")
