@@ -78,6 +78,12 @@ def test_shifted_pictures_are_judged_where_their_photographs_are_cut_too():
     assert len(met) > 2 and all(min(abs(x - one) for x in losses.values()) < 1e-4 * one for one in found)
 
 
+@pytest.mark.parametrize("shift_px", [-1, 16])
+def test_a_shift_is_less_than_a_cell(shift_px):
+    with pytest.raises(ValueError, match=f"a shift of {shift_px} px; wanted 0 to 15"):
+        a_recipe("adain", shift_px=shift_px)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_training_lowers_the_loss_and_leaves_the_encoder_alone(name, folder):
     run = a_run(name, folder, optimizer="muon", rate=3e-3)

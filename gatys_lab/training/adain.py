@@ -51,6 +51,8 @@ def build(
     tv_weight: float = 0.0,
     shift_px: int = 0,
 ) -> Recipe:
-    """Weights of the losses, and how far pictures are shifted at most."""
+    """Weights of the losses, and how far pictures are shifted at most. Raises ValueError for a shift beyond a cell."""
+    if not 0 <= shift_px < _fit.CELL_PX:
+        raise ValueError(f"a shift of {shift_px} px; wanted 0 to {_fit.CELL_PX - 1}: then the pooling's grid repeats")
     objective = content_weight * content(LAYER) + style_weight * style("bn", STYLE_LAYERS)
     return Recipe(model, objective + tv_weight * smoothness() if tv_weight else objective, shift_px=shift_px)
