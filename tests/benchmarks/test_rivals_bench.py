@@ -42,7 +42,7 @@ RIVALS = {  # program, objective, start, iterations where nothing is said
     "pystiche": ("pystiche", "pystiche", "content", 500),
 }
 MORE = 2  # evaluations of ours on the same network for each of its iterations, at the most
-EVALUATIONS = 50  # of lite at each size, which is its default
+EVALUATIONS = 50  # of lite at the last size, which is its default
 AGREE = 0.1  # of the loss: 8 bits, the clamp, bfloat16, and pixels of 0 to 256 for 0 to 255
 pytestmark = [
     pytest.mark.benchmark,
