@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from gatys_lab import catalog
+from gatys_lab.errors import UnknownName
 from gatys_lab.models import _files, _mirror, adaattn, adain, inverse
 from gatys_lab.models._base import fingerprint, shares_of
 from gatys_lab.models._moments import colours, mean_std
@@ -148,6 +149,8 @@ def test_norm_style_gives_what_the_decoder_has_undone_the_styles_moments(count):
         torch.testing.assert_close(mean, style[f"{layer} mean"], atol=1e-3, rtol=1e-3)
         torch.testing.assert_close(std[alive], style[f"{layer} std"][alive], atol=1e-2, rtol=1e-2)
         assert alive.float().mean() > 0.4
+    with pytest.raises(UnknownName, match=r"no norm 'layer' .*; there are none, batch, instance, colour, style"):
+        adain.create(lite.build(), norm="layer")
     with pytest.raises(ValueError, match="concat has no moments"):
         adain.create(lite.build(), transform="concat", norm="style")
 

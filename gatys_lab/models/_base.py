@@ -105,7 +105,7 @@ class Shares:
         if self.masks is None:
             return torch.stack([w * f for w, f in zip(self.weights, stylised, strict=True)]).sum(0)
         shares = self._claims(content)
-        mixed = (1 - torch.stack(shares).sum(0)) * content
+        mixed = _left(shares) * content
         for share, f in zip(shares, stylised, strict=True):
             mixed = mixed + share * f
         return mixed
@@ -116,11 +116,16 @@ class Shares:
 
     def rest(self, features: Tensor) -> Tensor | None:
         """What no style claims (N, 1, h, w), or None: there are no masks."""
-        return None if self.masks is None else (1 - torch.stack(self._claims(features)).sum(0)).clamp_min(0)
+        return None if self.masks is None else _left(self._claims(features)).clamp_min(0)
 
     def _claims(self, features: Tensor) -> list[Tensor]:
         assert self.masks is not None
         return claims(self.weights, [resize_mask(mask, features) for mask in self.masks])
+
+
+def _left(shares: Sequence[Tensor]) -> Tensor:
+    """Of 1 at each place, when all have theirs."""
+    return 1 - torch.stack(list(shares)).sum(0)
 
 
 def fingerprint(module: nn.Module, *words: object) -> str:

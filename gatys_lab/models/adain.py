@@ -19,7 +19,7 @@ from gatys_lab.errors import UnknownName
 from gatys_lab.masks import resize_mask
 from gatys_lab.models import _files
 from gatys_lab.models._base import FeedForward, Shares, Style, fingerprint
-from gatys_lab.models._mirror import CONVOLUTIONS, WIDTHS, Mirror
+from gatys_lab.models._mirror import CONVOLUTIONS, NORMS, WIDTHS, Mirror
 from gatys_lab.models._moments import colours, matched, mean_std, recoloured
 from gatys_lab.networks._vgg import VGG
 from gatys_lab.types import Image
@@ -119,6 +119,8 @@ def create(encoder: VGG, transform: str = "adain", norm: str = "none") -> AdaIN:
     """The untrained model. `norm` is the decoder's: none (the paper's choice), batch, instance, colour or style."""
     if transform not in ("adain", "concat"):
         raise UnknownName(f"no transform '{transform}'; there are adain, concat")
+    if norm not in (*NORMS, *LEVELS):
+        raise UnknownName(f"no norm '{norm}' for a decoder; there are {', '.join((*NORMS, *LEVELS))}")
     levels = LEVELS.get(norm, ())
     if transform == "concat" and levels:
         raise ValueError(f"concat has no moments for norm {norm}; wanted one without the other")
